@@ -1,0 +1,92 @@
+# `make help` lists the targets. Each one sets up what it needs first.
+PYTHON ?=
+ARGS ?=
+NB ?=
+
+VENV   := .venv
+NEWEST := .venv-newest
+STAMP  := $(VENV)/.ready
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+DEPS   := settings.ini constraints.txt setup.py tools/setup.sh
+
+# Threads times workers must not exceed the cores: the notebooks run one after the other.
+CORES   := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+THREADS ?= $(shell [ $(CORES) -ge 2 ] && echo 2 || echo 1)
+export OMP_NUM_THREADS := $(THREADS)
+export MKL_NUM_THREADS := $(THREADS)
+export OPENBLAS_NUM_THREADS := $(THREADS)
+export PYTHONHASHSEED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help course test docs bench notebooks readme export constraints test-newest clean setup
+
+help: ## list the targets
+	@echo "make TARGET [PYTHON=python3.12]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make or update .venv
+
+course: $(STAMP) ## train models 1 to 7 and compare them (ARGS="--models 7")
+	@echo "Training the ladder: lmfs course $(ARGS)"
+	@$(BIN)/lmfs course $(ARGS)
+
+test: $(STAMP) ## everything that must pass before a change lands
+	@$(PY) tools/check.py
+	@echo "Linting: ruff check"
+	@$(BIN)/ruff check -q lmfromscratch tools tests setup.py
+	@echo "Running the notebooks' tests: nbdev_test, one worker, $(THREADS) threads"
+	@$(BIN)/nbdev_test --n_workers 1 --timing
+	@echo "Running pytest"
+	@$(PY) -m pytest
+
+docs: $(STAMP) ## build the site into _docs and check its links
+	@echo "Building the site into _docs"
+	@$(PY) tools/docs.py
+
+bench: $(STAMP) ## time the ladder against the stock way
+	@echo "Timing the ladder: bench/ladder.py $(ARGS)"
+	@$(PY) bench/ladder.py $(ARGS)
+
+notebooks: $(STAMP) ## run every notebook, or NB="nbs/01_data.ipynb", slow cells too, and store the outputs
+	@echo "Running notebooks from top to bottom, $(THREADS) threads"
+	@$(PY) tools/notebooks.py $(NB)
+
+readme: $(STAMP) ## write README.md from index.ipynb
+	@$(PY) tools/readme.py
+
+export: $(STAMP) ## write the modules from the notebooks, and clean the notebooks
+	@echo "Exporting the notebooks to lmfromscratch/ and cleaning them"
+	@$(BIN)/nbdev_export
+	@$(BIN)/nbdev_clean
+
+constraints: $(STAMP) ## write constraints.txt for settings.ini (ARGS=--upgrade moves every pin)
+	@echo "Resolving constraints.txt"
+	@$(PY) tools/constraints.py $(ARGS)
+
+test-newest: $(NEWEST)/.ready ## build the wheel and train with the newest fastai and fastcore, without nbdev
+	@echo "Building the wheel and installing it into $(NEWEST)"
+	@rm -rf $(NEWEST)/wheel
+	@$(NEWEST)/bin/python -m pip -qq --disable-pip-version-check wheel --no-deps -w $(NEWEST)/wheel .
+	@$(NEWEST)/bin/python -m pip -qq --disable-pip-version-check install --no-deps --force-reinstall \
+		$(NEWEST)/wheel/*.whl
+	@echo "Training from the installed wheel: tools/smoke.py"
+	@tmp=$$(mktemp -d) && cd $$tmp && $(CURDIR)/$(NEWEST)/bin/python -I $(CURDIR)/tools/smoke.py; \
+		rc=$$?; rm -rf $$tmp; exit $$rc
+
+clean: ## remove what can be made again, the environments aside
+	rm -rf _proc _docs _site build dist *.egg-info .pytest_cache .ruff_cache
+	find lmfromscratch nbs tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+# A finished environment says where it was made: in a moved or copied checkout it is made again.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+$(STAMP): $(DEPS)
+	@sh tools/setup.sh $(VENV) "$(PYTHON)"
+
+ifneq ($(shell cat $(NEWEST)/.ready 2>/dev/null),$(CURDIR))
+.PHONY: $(NEWEST)/.ready
+endif
+$(NEWEST)/.ready: $(DEPS)
+	@KIND=newest sh tools/setup.sh $(NEWEST) "$(PYTHON)"

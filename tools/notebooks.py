@@ -1,0 +1,216 @@
+"Run notebooks from top to bottom, slow cells too, each in a fresh kernel, and store their outputs in place"
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.font_manager  # noqa: F401  Built here, so that no cell prints that it builds the font cache.
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbdev.clean import _clean_cell_output, _nbdev_clean
+from nbdev.process import extract_directives
+from execnb.nbio import nb2str
+
+root = Path(__file__).resolve().parent.parent
+nbs = root/"nbs"
+max_image = 100_000
+
+re_bar_style = re.compile(r"<style>(?:(?!</style>).)*?progress(?:(?!</style>).)*</style>", re.S)
+re_bar = re.compile(r"<progress\b.*?</progress>[^<]*", re.S)
+re_visible = re.compile(r"<(?:img|svg|table|canvas|iframe|video|audio|input|hr|object)\b")
+re_tqdm = re.compile(r"^.*\d+%\|.*\|.*\[.*\][ \t]*\n?", re.M)
+re_ansi = re.compile(r"\x1b\[[0-9;]*m")
+re_clock = re.compile(r"\b\d+:\d\d(?::\d\d)?\b")
+re_styler = re.compile(r"\bT_[0-9a-f]{5}(?=\b|_)")
+
+
+def joined(s): return s if isinstance(s, str) else "".join(s)
+
+
+# --- what runs
+
+class Client(NotebookClient):
+    "Runs what `nbdev_test --flags slow` runs, and knows at which cell it is"
+    at = 0
+
+    async def async_execute_cell(self, cell, cell_index, **kwargs):
+        self.at = cell_index
+        if not runs(cell): return cell
+        return await super().async_execute_cell(cell, cell_index, **kwargs)
+
+
+def runs(cell):
+    if cell.cell_type != "code" or "nbdev_export(" in cell.source: return False
+    flags = extract_directives(cell, remove=False)
+    return (flags.get("eval:") or [""])[0].lower() != "false"
+
+
+def kernel_env(tmp):
+    "Settings that make two runs give the same outputs, whatever the user's own settings are"
+    (tmp/"matplotlibrc").write_text("svg.hashsalt: lmfromscratch\n")
+    threads = os.environ.get("OMP_NUM_THREADS") or str(min(2, os.cpu_count() or 1))
+    return os.environ | {
+        "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0", "MATPLOTLIBRC": str(tmp/"matplotlibrc"),
+        "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
+        "IPYTHONDIR": str(tmp/"ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+# --- what is stored
+
+def tidy_html(s, cell):
+    "Without finished progress bars, and with pandas' random style names replaced"
+    s = re_bar.sub("", re_bar_style.sub("", s))
+    return re_styler.sub("T_" + re.sub(r"\W", "", cell.id)[:8], s)
+
+
+def is_empty(html): return not re_visible.search(html) and not re.sub(r"<[^>]*>|&nbsp;", "", html).strip()
+
+
+def tidy(cell):
+    "The outputs worth keeping: no progress bars, widgets or empty outputs, no addresses of objects"
+    _clean_cell_output(cell, True)
+    res = []
+    for o in cell.outputs:
+        if o.output_type == "stream":
+            if o.name == "stderr": o.text = re_tqdm.sub("", o.text)
+            if o.text.strip(): res.append(o)
+            continue
+        if o.output_type in ("display_data", "execute_result"):
+            for k in [k for k in o.data if "widget" in k]: del o.data[k]
+            if "text/html" in o.data:
+                # fastprogress shows its source three times; the text and Markdown of it are of no use
+                if o.data.get("text/plain") == o.data["text/html"]: del o.data["text/plain"]
+                if o.data.get("text/markdown", "").startswith("```html"): del o.data["text/markdown"]
+                o.data["text/html"] = tidy_html(o.data["text/html"], cell)
+                if is_empty(o.data["text/html"]): o.data.clear()
+            if not any(joined(v).strip() if k.startswith("text") else v for k, v in o.data.items()): continue
+        res.append(o)
+    return res
+
+
+def parts(outputs):
+    "Text and tables, then pictures, as comparable lists"
+    text, pics = [], []
+    for o in outputs:
+        if o.output_type == "stream": text.append(o.text)
+        elif o.output_type == "error": text.append(o.evalue)
+        else:
+            for k, v in sorted(o.data.items()): (text if k.startswith("text") else pics).append(joined(v))
+    return text, pics
+
+
+def without_clock(text): return [re_clock.sub("0:00", o) for o in text]
+
+
+def settle(cell, old):
+    "Store `cell`'s outputs. Where they differ from the stored ones by a duration alone, keep those"
+    if old is None: return bool(parts(cell.outputs)[0])
+    new_text, new_pics = parts(cell.outputs)
+    old_text, old_pics = parts(old)
+    if without_clock(new_text) != without_clock(old_text): return True
+    if new_pics == old_pics: cell.outputs = old
+    return False
+
+
+def picture_sizes(cell):
+    "Bytes of each picture as it stands in the notebook"
+    for o in cell.outputs:
+        for k, v in o.get("data", {}).items():
+            if k.startswith("image/"): yield k, len(joined(v).encode())
+
+
+def warnings(nb):
+    machine = {str(root), sys.prefix, str(Path.home())} - {"/"}
+    for i, c in enumerate(nb.cells):
+        if c.cell_type != "code": continue
+        for k, n in picture_sizes(c):
+            if n > max_image: yield f"cell {i} ({c.id}): {k} of {n/1000:.0f} KB, over {max_image/1000:.0f}"
+        text = "".join(map(joined, parts(c.outputs)[0]))
+        for o in machine:
+            if o in text: yield f"cell {i} ({c.id}): its output names a path of this machine: {o}"
+
+
+def write(nb, path):
+    "Cleaned as by nbdev_clean; all or nothing"
+    d = json.loads(nbformat.writes(nb))
+    _nbdev_clean(d)
+    tmp = path.with_name(f".{path.name}.tmp")
+    tmp.write_text(nb2str(d), encoding="utf-8")
+    os.replace(tmp, path)
+
+
+# --- one notebook, all notebooks
+
+def first_line(cell):
+    return next((o for o in cell.source.splitlines() if o.strip() and not re.match(r"\s*#\s*\|", o)), "")
+
+
+def run_nb(path, env, dry_run=False):
+    "Run the notebook at `path`; True if every cell ran. Nothing is written otherwise"
+    path = path.resolve()
+    name = path.stem
+    nb = nbformat.read(path, as_version=4)
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    stored = {c.id: list(c.outputs) for c in code}
+    nb.metadata.pop("widgets", None)
+    client = Client(nb, timeout=None, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
+                    record_timing=False, store_widget_state=False, coalesce_streams=True,
+                    resources={"metadata": {"path": str(nbs)}})
+    start = time.perf_counter()
+    try: client.execute(env=env)
+    except Exception as e:
+        cell = nb.cells[client.at]
+        why = e.traceback if isinstance(e, CellExecutionError) else repr(e)
+        if not sys.stdout.isatty(): why = re_ansi.sub("", why)
+        print(f"{name}: FAILED after {time.perf_counter()-start:.0f} s at cell {client.at} ({cell.id}): "
+              f"{first_line(cell)}\n{why}\n{name}: left as it was", flush=True)
+        return False
+    seconds = time.perf_counter() - start
+    changed, n_text = [], 0
+    for i, c in enumerate(nb.cells):
+        if c.cell_type != "code": continue
+        c.outputs = tidy(c)
+        if settle(c, stored[c.id] or None): changed.append((i, c))
+        n_text += bool(parts(c.outputs)[0])
+    if not dry_run: write(nb, path)
+    print(f"{name}: {seconds:.1f} s, {len(code)} code cells, {n_text} with text or tables, "
+          f"{len(changed)} of them changed", flush=True)
+    for i, c in changed: print(f"    changed: cell {i} ({c.id}) {first_line(c)}")
+    for o in warnings(nb): print(f"    warning: {o}")
+    return True
+
+
+def find(names):
+    "Notebooks by path, file name, or the start of a name: 02 is nbs/02_rnn.ipynb"
+    if not names: return sorted(nbs.glob("[!_.]*.ipynb"))
+    res = []
+    for o in names:
+        found = [Path(o)] if Path(o).is_file() else sorted(nbs.glob(f"{Path(o).stem}*.ipynb"))
+        if not found: sys.exit(f"No notebook {o} in nbs/")
+        res += found
+    return res
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("names", nargs="*", help="notebooks to run; all if none is given")
+    p.add_argument("--dry-run", action="store_true", help="run and compare, write nothing")
+    args = p.parse_args()
+    paths = [o.absolute() for o in find(args.names)]
+    os.chdir(root)
+    start, failed = time.perf_counter(), []
+    with tempfile.TemporaryDirectory() as tmp:
+        env = kernel_env(Path(tmp))
+        for o in paths:
+            if not run_nb(o, env, args.dry_run): failed.append(o.stem)
+    print(f"{len(paths) - len(failed)} of {len(paths)} notebooks in {time.perf_counter()-start:.0f} s")
+    if failed: sys.exit("Failed: " + ", ".join(failed))
+
+
+if __name__ == "__main__": main()
