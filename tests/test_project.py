@@ -1,4 +1,5 @@
 "The project itself: what is committed is up to date, the wheel is whole, set-up fails loudly"
+import ast
 import json
 import os
 import re
@@ -129,6 +130,25 @@ def test_notebook_is_stored_with_outputs(nb):
     assert errors == [], "an error is stored as output"
     text = json.dumps([c["outputs"] for c in cells(nb)])
     assert [o for o in (str(root), str(Path.home()), sys.prefix) if o != "/" and o in text] == []
+
+
+@pytest.mark.parametrize("nb", notebooks, ids=lambda p: p.stem)
+def test_cells_can_be_read(nb):
+    source = {c["id"]: "".join(c["source"]).splitlines() for c in cells(nb)}
+    assert {k: len(v) for k, v in source.items() if len(v) > 30} == {}, "cells of more than 30 lines"
+    directives = ("#| fig-alt", "#| fig-cap")
+    wide = [o for v in source.values() for o in v if len(o) > 110 and not o.startswith(directives)]
+    assert wide == [], "lines of more than 110 columns"
+
+
+@pytest.mark.parametrize("nb", notebooks, ids=lambda p: p.stem)
+def test_imports_stand_alone(nb):
+    "The docs build runs the cells that import: anything else in them would run there without what it needs"
+    mixed = []
+    for c in cells(nb):
+        kinds = {isinstance(o, (ast.Import, ast.ImportFrom)) for o in ast.parse("".join(c["source"])).body}
+        if kinds == {True, False}: mixed.append(c["id"])
+    assert mixed == []
 
 
 @pytest.mark.parametrize("nb", notebooks, ids=lambda p: p.stem)
