@@ -2,6 +2,7 @@
 PYTHON ?=
 ARGS ?=
 NB ?=
+BENCH ?= ladder numpy_rnn
 
 VENV   := .venv
 NEWEST := .venv-newest
@@ -10,9 +11,9 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 DEPS   := settings.ini constraints.txt setup.py tools/setup.sh
 
-# Threads times workers must not exceed the cores: the notebooks run one after the other.
-CORES   := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-THREADS ?= $(shell [ $(CORES) -ge 2 ] && echo 2 || echo 1)
+# One thread, and one notebook after the other. Two threads train models this small hardly faster, and far
+# slower wherever something else runs, because each waits for the other by spinning.
+THREADS ?= 1
 export OMP_NUM_THREADS := $(THREADS)
 export MKL_NUM_THREADS := $(THREADS)
 export OPENBLAS_NUM_THREADS := $(THREADS)
@@ -35,7 +36,7 @@ test: $(STAMP) ## everything that must pass before a change lands
 	@$(PY) tools/check.py
 	@echo "Linting: ruff check"
 	@$(BIN)/ruff check -q lmfromscratch tools tests setup.py
-	@echo "Running the notebooks' tests: nbdev_test, one worker, $(THREADS) threads"
+	@echo "Running the notebooks' tests: nbdev_test, one worker, threads: $(THREADS)"
 	@$(BIN)/nbdev_test --n_workers 1 --timing
 	@echo "Running pytest"
 	@$(PY) -m pytest
@@ -44,12 +45,11 @@ docs: $(STAMP) ## build the site into _docs and check its links
 	@echo "Building the site into _docs"
 	@$(PY) tools/docs.py
 
-bench: $(STAMP) ## time the ladder against the stock way
-	@echo "Timing the ladder: bench/ladder.py $(ARGS)"
-	@$(PY) bench/ladder.py $(ARGS)
+bench: $(STAMP) ## time the ladder against the stock way, and the NumPy RNN's batches (BENCH=ladder ARGS="--seeds 5")
+	@for b in $(BENCH); do echo "Timing: bench/$$b.py $(ARGS)" && $(PY) bench/$$b.py $(ARGS) || exit 1; done
 
 notebooks: $(STAMP) ## run every notebook, or NB="nbs/01_data.ipynb", slow cells too, and store the outputs
-	@echo "Running notebooks from top to bottom, $(THREADS) threads"
+	@echo "Running notebooks from top to bottom, threads: $(THREADS)"
 	@$(PY) tools/notebooks.py $(NB)
 
 readme: $(STAMP) ## write README.md from index.ipynb

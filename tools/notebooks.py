@@ -53,7 +53,7 @@ def runs(cell):
 def kernel_env(tmp):
     "Settings that make two runs give the same outputs, whatever the user's own settings are"
     (tmp/"matplotlibrc").write_text("svg.hashsalt: lmfromscratch\n")
-    threads = os.environ.get("OMP_NUM_THREADS") or str(min(2, os.cpu_count() or 1))
+    threads = os.environ.get("OMP_NUM_THREADS") or "1"
     return os.environ | {
         "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "0", "MATPLOTLIBRC": str(tmp/"matplotlibrc"),
         "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,

@@ -105,7 +105,7 @@ class Readme:
     def image(self, data, ext):
         name = f"{images}/readme-{len(self.images) + 1}.{ext}"
         self.images[name] = data
-        return f"![]({name})"
+        return f"![{self.alt}]({name})"
 
     def output(self, o):
         kind = o["output_type"]
@@ -124,9 +124,10 @@ class Readme:
 
     def code(self, cell):
         lines = joined(cell["source"]).splitlines()
-        flags = {}
+        flags, self.alt = {}, ""
         while lines and (m := re_directive.match(lines[0])):
             flags[m.group(1)] = m.group(2).strip().lower()
+            if m.group(1) == "fig-alt": self.alt = m.group(2).strip()
             lines.pop(0)
         if "hide" in flags or flags.get("include") == "false": return ""
         res = []

@@ -2,11 +2,13 @@
 import importlib.util
 import sys
 from importlib.metadata import version
+from tempfile import TemporaryDirectory
 
 assert importlib.util.find_spec("nbdev") is None, "nbdev is installed here, so this proves nothing"
 
 import lmfromscratch
 from lmfromscratch.all import *
+from lmfromscratch.cli import lmfs
 
 assert lmfromscratch.__file__.startswith(sys.prefix), f"not the installed package: {lmfromscratch.__file__}"
 print(", ".join(f"{o} {version(o)}" for o in ("lmfromscratch", "fastai", "fastcore", "torch")))
@@ -18,3 +20,7 @@ losses = [float(o) for o in learn.recorder.losses]
 assert losses[-1] < losses[0], f"the loss did not fall: {losses[0]:.3f} to {losses[-1]:.3f}"
 print(f"loss {losses[0]:.2f} to {losses[-1]:.2f} in one epoch")
 print(generate(learn.model, dls.vocab, "one thousand", n=10, seed=0))
+
+with TemporaryDirectory() as out:
+    lmfs(["course", "--models", "3,7", "--epochs", "1", "--quiet", "--out", out])
+    lmfs(["sample", out, "--top-k", "3", "--seed", "0", "--n", "8"])

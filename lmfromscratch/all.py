@@ -1,0 +1,11 @@
+"Everything that the chapters export, in chapter order: `from lmfromscratch.all import *`"
+from .data import *
+from .rnn import *
+from .state import *
+from .deep import *
+from .lstm import *
+from .awdlstm import *
+from .train import *
+from .generate import *
+from .numpy_rnn import *
+from .unrolled import *

@@ -1,0 +1,216 @@
+"The command line as a stranger meets it: in a process of its own, with real files, interrupted and misused"
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from lmfromscratch import cli
+from lmfromscratch.all import *
+
+lmfs_path = Path(sys.executable).with_name('lmfs')
+few = ('--epochs', '1', '--quiet')
+
+
+def process(*args):
+    "`lmfs args` in a process of its own: what its users run"
+    return subprocess.run([lmfs_path, *map(str, args)], capture_output=True, text=True, timeout=120)
+
+
+def lmfs(*args):
+    "`lmfs args` in this process, which saves the seconds that importing PyTorch takes"
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try: cli.lmfs([str(o) for o in args])
+        except SystemExit as e:
+            status = e.code if isinstance(e.code, int) else 1
+            if isinstance(e.code, str): err.write(e.code + '\n')
+    return subprocess.CompletedProcess(args, status, out.getvalue(), err.getvalue())
+
+
+def complaint(*args):
+    "The one line that a failed command ends with"
+    r = lmfs(*args)
+    assert r.returncode != 0, r.stdout
+    assert 'Traceback' not in r.stderr and len(r.stderr.strip().splitlines()) <= 2, r.stderr
+    return r.stderr
+
+
+def snapshot(folder): return {o.name: o.read_bytes() for o in Path(folder).rglob('*') if o.is_file()}
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    "A folder as `lmfs course` leaves it, and what it printed"
+    out = tmp_path_factory.mktemp('course')
+    r = process('course', '--models', '1,5,7', *few, '--out', out)
+    assert r.returncode == 0 and 'Traceback' not in r.stderr, r.stderr
+    return out, r.stdout
+
+
+def test_course_leaves_models_tables_and_plots(trained):
+    out, said = trained
+    names = {o.name for o in out.iterdir()}
+    assert names == {f'LMModel{i}.{e}' for i in (1, 5, 7) for e in ('json', 'safetensors')} | {
+        'history.csv', 'ladder.csv', 'accuracy.svg', 'losses.svg'}
+    assert len(pd.read_csv(out/'history.csv')) == 3
+    table = pd.read_csv(out/'ladder.csv', index_col=0)
+    assert list(table.index) == ['LMModel1', 'LMModel5', 'LMModel7']
+    assert table.accuracy.between(0.05, 1).all() and (table.epochs == 1).all()
+    for name in table.index: assert name in said
+    assert '<svg' in (out/'accuracy.svg').read_text()
+
+
+def test_course_ends_with_what_the_last_model_counts(trained):
+    lines = trained[1].strip().splitlines()
+    vocab = load_lm(trained[0]/'LMModel7')[1]
+    assert 'two thousand nine hundred ninety eight .' in lines[-2]
+    assert len(lines[-1].split()) > 10 and all(o in vocab for o in lines[-1].split())
+
+
+def test_saved_models_hold_no_pickle_and_load(trained):
+    for i in (1, 5, 7):
+        model, vocab = load_lm(trained[0]/f'LMModel{i}')
+        assert type(model).__name__ == f'LMModel{i}' and not model.training and len(vocab) == 30
+        about = json.loads((trained[0]/f'LMModel{i}.json').read_text())
+        assert about['config'] == model.config and about['training']['epochs'] == 1
+
+
+def test_course_twice_gives_the_same(trained, tmp_path):
+    lmfs('course', '--models', '1,5,7', *few, '--out', tmp_path)
+    a, b = snapshot(trained[0]), snapshot(tmp_path)
+    for name in ('LMModel7.safetensors', 'LMModel5.safetensors', 'LMModel1.safetensors', 'accuracy.svg'):
+        assert a[name] == b[name], name
+
+
+def test_sample_counts_on(trained):
+    out = trained[0]
+    first = process('sample', out, '--prompt', cli.count_prompt, '--n', 20, '--seed', 1)
+    assert first.returncode == 0 and len(first.stdout.split()) == 20, first.stderr
+    assert lmfs('sample', out/'LMModel7', '--n', 20, '--seed', 1).stdout == first.stdout
+    assert lmfs('sample', out, '--n', 20, '--seed', 2).stdout != first.stdout
+    model, vocab = load_lm(out/'LMModel7')
+    same = generate(model, vocab, cli.count_prompt, n=20, temperature=0.7, seed=1)
+    assert first.stdout.strip() == same
+
+
+def test_sample_writes_many(trained):
+    r = lmfs('sample', trained[0]/'LMModel5.safetensors', '--n', 5, '--batch', 3, '--seed', 0)
+    assert [len(o.split()) for o in r.stdout.strip().split('\n\n')] == [5, 5, 5]
+
+
+def test_help_and_version():
+    assert 'lmfs course' in lmfs().stdout == lmfs('--help').stdout
+    assert 'Epochs of each' in lmfs('course', '--help').stdout
+    assert lmfs('--version').stdout.startswith('lmfromscratch ')
+
+
+@pytest.mark.parametrize('args, says', [
+    (['--models', '8'], 'models 1 to 7'), (['--models', '0'], 'models 1 to 7'),
+    (['--models', 'seven'], "'seven'"), (['--models', ''], 'no model'),
+    (['--epochs', '0'], 'epochs must be 1 or more'),
+    (['--seeds', '0'], 'seeds must be 1 or more'), (['--seeds', '-3'], 'seeds must be 1 or more'),
+    (['--threads', '0'], '--threads must be 1 or more'),
+])
+def test_bad_options_change_nothing(trained, args, says):
+    before = snapshot(trained[0])
+    assert says in complaint('course', *args, '--out', trained[0])
+    assert snapshot(trained[0]) == before
+
+
+def test_an_unwritable_folder(tmp_path):
+    (tmp_path/'file').write_text('mine')
+    assert "Can't write" in complaint('course', '--models', '1', *few, '--out', tmp_path/'file')
+    assert "Can't write" in complaint('course', '--models', '1', *few, '--out', tmp_path/'file'/'below')
+    assert (tmp_path/'file').read_text() == 'mine'
+
+
+def test_an_unknown_command_and_option():
+    assert "no command 'fly'" in complaint('fly')
+    assert lmfs('course', '--wings', '2').returncode == 2
+
+
+@pytest.mark.parametrize('args, says', [
+    (['--prompt', 'one hundred zillion'], "'zillion'"), (['--prompt', ''], 'prompt is empty'),
+    (['--n', '-1'], 'n, the tokens'), (['--temperature', '-0.1'], 'temperature'),
+    (['--temperature', 'nan'], 'temperature'), (['--top-k', '0'], 'top_k'),
+    (['--top-p', '1.5'], 'top_p'), (['--batch', '0'], 'batch'),
+])
+def test_bad_sampling_options(trained, args, says): assert says in complaint('sample', trained[0], *args)
+
+
+def test_no_model_there(tmp_path):
+    r = process('sample', tmp_path/'none')
+    assert r.returncode == 1 and len(r.stderr.splitlines()) == 1 and 'lmfs course' in r.stderr
+    assert 'lmfs course' in complaint('sample', tmp_path)
+
+
+def copy_model(trained, tmp_path, name='LMModel5'):
+    for e in ('json', 'safetensors'): shutil.copy(trained[0]/f'{name}.{e}', tmp_path)
+    return tmp_path/f'{name}.safetensors', tmp_path/f'{name}.json'
+
+
+def test_damaged_weights(trained, tmp_path):
+    weights, _ = copy_model(trained, tmp_path)
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert 'damaged' in complaint('sample', weights)
+    weights.write_bytes(b'')
+    assert 'damaged' in complaint('sample', weights)
+
+
+def test_foreign_weights_and_json(trained, tmp_path):
+    weights, about = copy_model(trained, tmp_path)
+    weights.write_bytes((trained[0]/'LMModel1.safetensors').read_bytes())
+    assert 'does not fit the LMModel5' in complaint('sample', weights)
+    odd = '{"model": "LMModel5", "config": 3, "vocab": {"tokens": ["a"], "sep": ""}}'
+    for text in ('{"a": 1}', 'not json', '[]', '"LMModel5"', odd):
+        about.write_text(text)
+        assert about.name in complaint('sample', about)
+
+
+def test_a_vocabulary_of_another_size(trained, tmp_path):
+    _, about = copy_model(trained, tmp_path)
+    d = json.loads(about.read_text())
+    d['vocab']['tokens'] = d['vocab']['tokens'][:-1]
+    about.write_text(json.dumps(d))
+    assert '29' in complaint('sample', about)
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path):
+    env = os.environ | {'PYTHONUNBUFFERED': '1'}
+    p = subprocess.Popen([lmfs_path, 'course', '--models', '2,7', '--quiet', '--out', tmp_path],
+                         text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said = ''
+    for line in p.stdout:
+        said += line
+        if 'LMModel7' in line: break
+    time.sleep(1)
+    p.send_signal(signal.SIGINT)
+    rest, err = p.communicate(timeout=60)
+    said += rest
+    assert 'Traceback' not in err, err
+    assert f'kept in {tmp_path}' in said
+    model, _ = load_lm(tmp_path/'LMModel2')
+    assert isinstance(model, LMModel2) and all(o.isfinite().all() for o in model.parameters())
+    assert not (tmp_path/'LMModel7.safetensors').exists()
+    assert set(pd.read_csv(tmp_path/'history.csv').model) == {'LMModel2'}
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_good_weights():
+    dls = human_numbers_dls(bs=64, sl=16, device='cpu')
+    learn = lm_learner(dls, LMModel6(len(dls.vocab), 16, 1))
+    with learn.no_bar(), learn.no_logging(), pytest.raises(LossNotFinite, match=r'step \d+') as e:
+        learn.fit(1, 1e30)
+    assert 'lower learning rate' in str(e.value)
+    assert all(o.isfinite().all() for o in learn.model.parameters())
+    assert evaluate(learn.model, dls.valid)['loss'] < 100
+    assert torch.isfinite(torch.tensor(evaluate(learn.model, dls.valid)['perplexity']))
