@@ -395,11 +395,12 @@ def human_numbers_dls(bs:int=64,         # Batch size
     "`lm_dls` for the human numbers"
     return lm_dls(number_tokens(human_numbers(folder)), bs, sl, valid, last, streams, device=device)
 
-# %% ../nbs/01_data.ipynb #0cd23b9f
+# %% ../nbs/01_data.ipynb #6dd89a0d
 # name -> (file, address, SHA-256): texts that the package does not carry
 corpora = {
     'shakespeare': ('tinyshakespeare.txt',
-                    'https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt',
+                    'https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/'
+                    'input.txt',
                     '86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed'),
 }
 
