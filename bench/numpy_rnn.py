@@ -25,7 +25,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     beside = Path(__file__).resolve().parents[2]/'shared'/'data'/'tinyshakespeare.txt'
     text = str(beside) if beside.is_file() else 'shakespeare'
-    p.add_argument('text', nargs='?', default=text, help="a text file, or a text that the package knows by name")
+    p.add_argument('text', nargs='?', default=text, help="a text file, or a name for `corpus`")
     p.add_argument('--rows', type=int, nargs='+', default=[1, 4, 16, 32, 64, 128, 256])
     p.add_argument('--repeats', type=int, default=5, help="rounds of measurements, each way once in each")
     p.add_argument('--seconds', type=float, default=0.3, help="of one measurement")

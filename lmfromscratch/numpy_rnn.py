@@ -305,16 +305,16 @@ def loss_on(self:RNN,
         total += float(self.loss(log_softmax(np.stack(hs) @ self.V.T + self.c), targets)) # (1000, vocab_size)
     return total / (len(ids)-1)
 
-# %% ../nbs/09_numpy_rnn.ipynb #c972d137
+# %% ../nbs/09_numpy_rnn.ipynb #7e14f91b
 class BatchRNN(RNN):
     "The same model, many streams at once: arrays are (time, row, ...), the loss is the mean over the rows"
     reads_batches = True
 
-@patch(nm='forward')
-def batch_forward(self:BatchRNN,
-                  inputs, # ids, `(bs, seq_length)`; one row may come as `(seq_length,)`
-                  h       # The states before, `(bs, hidden_size)`
-                 ) -> tuple: # States `(sl+1, bs, hidden_size)`, log probabilities `(sl, bs, vocab_size)`
+@patch
+def forward(self:BatchRNN,
+            inputs, # ids, `(bs, seq_length)`; one row may come as `(seq_length,)`
+            h       # The states before, `(bs, hidden_size)`
+           ) -> tuple: # States `(sl+1, bs, hidden_size)`, log probabilities `(sl, bs, vocab_size)`
     "As in `RNN`, for all rows"
     ids = np.atleast_2d(inputs).T                        # (sl, bs)
     hs = np.empty((len(ids)+1, ids.shape[1], self.hidden_size), self.dtype)
@@ -326,22 +326,22 @@ def batch_forward(self:BatchRNN,
 
 def _flat(x): return x.reshape(-1, x.shape[-1]) # Time and rows in one axis
 
-# %% ../nbs/09_numpy_rnn.ipynb #20e68680
-@patch(nm='loss')
-def batch_loss(self:BatchRNN,
-               logps,   # From `forward`, or `(n, vocab_size)` for one row
-               targets  # ids, `(bs, seq_length)` or `(n,)`
-              ) -> float: # Nats, summed over the window, mean over the rows
+# %% ../nbs/09_numpy_rnn.ipynb #740e4512
+@patch
+def loss(self:BatchRNN,
+         logps,   # From `forward`, or `(n, vocab_size)` for one row
+         targets  # ids, `(bs, seq_length)` or `(n,)`
+        ) -> float: # Nats, summed over the window, mean over the rows
     "How surprised the model is by what comes"
     targets = np.atleast_2d(targets).T[..., None] # (sl, bs, 1)
     logps = logps.reshape(*targets.shape[:2], -1)
     return -np.take_along_axis(logps, targets, -1).sum() / targets.shape[1]
 
-@patch(nm='backward')
-def batch_backward(self:BatchRNN,
-                   inputs, targets, # ids, `(bs, seq_length)`
-                   hs, logps        # From `forward`
-                  ) -> dict: # Name -> gradient of the loss; 'h': of the states before, `(bs, hidden_size)`
+@patch
+def backward(self:BatchRNN,
+             inputs, targets, # ids, `(bs, seq_length)`
+             hs, logps        # From `forward`
+            ) -> dict: # Name -> gradient of the loss; 'h': of the states before, `(bs, hidden_size)`
     "As in `RNN`, for all rows; the products for the weights are made once, after the loop"
     xs, ys = (self.one_hot(np.atleast_2d(o).T) for o in (inputs, targets)) # (sl, bs, vocab_size)
     dos = _flat((np.exp(logps) - ys) / hs.shape[1])
