@@ -6,7 +6,7 @@
 __all__ = ['count_prompt', 'commands', 'parse_models', 'parser_of', 'course_command', 'show_counting', 'find_model',
            'sample_command', 'usage', 'lmfs']
 
-# %% ../nbs/14_cli.ipynb #7b3a4d4e
+# %% ../nbs/14_cli.ipynb #cf981b92
 import argparse
 import sys
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from fastcore.docments import docments
 
 from .data import course_style
 from .generate import generate, stream
+import lmfromscratch.unrolled  # noqa: F401  Its models are known by name then
 from .train import LossNotFinite, ModelFileError, course, ladder_table, load_lm, recipes
 
 # %% ../nbs/14_cli.ipynb #381f7f3d

@@ -8,7 +8,7 @@ __all__ = ['recipes', 'model_classes', 'lm_loss', 'Perplexity', 'evaluate', 'Rec
            'n_params', 'history', 'train_recipe', 'compare', 'last_epochs', 'ladder_table', 'plot_accuracy',
            'plot_losses', 'ModelFileError', 'save_lm', 'load_lm', 'writable_folder', 'course']
 
-# %% ../nbs/07_train.ipynb #16f3bfae
+# %% ../nbs/07_train.ipynb #70028ed9
 import json
 import math
 import os
@@ -29,7 +29,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.data.core import DataLoaders
 from fastai.learner import CastToTensor, Learner, Metric, Recorder
 from fastai.metrics import accuracy
-from fastai.optimizer import OptimWrapper
+from fastai.optimizer import OptimWrapper, detuplify_pg, set_item_pg
 from fastai.torch_core import set_seed
 from fastcore.basics import noop, patch
 from fastcore.foundation import L
@@ -241,6 +241,47 @@ class FusedAdamW(OptimWrapper):
         for group in self.opt.param_groups:
             if k == 'lr': group['lr'] = v
             else: group['betas'] = (v, group['betas'][1])
+
+# %% ../nbs/07_train.ipynb #24d22256
+def _own(opt): return [o for o in opt.param_groups if 'follows' not in o]
+
+@patch
+def spare(self:FusedAdamW, params # Parameters of the last group
+         ):
+    "Leave `params` out of the weight decay"
+    last, out = _own(self.opt)[-1], {id(p) for p in params}
+    spared = [p for p in last['params'] if id(p) in out]
+    if not spared: return
+    last['params'] = [p for p in last['params'] if id(p) not in out]
+    rest = {k:v for k,v in last.items() if k != 'params'}
+    self.opt.add_param_group({**rest, 'params': spared, 'weight_decay': 0., 'follows': True})
+
+@patch
+def _set_hyper(self:FusedAdamW, k, v):
+    for group, v_ in zip(_own(self.opt), v): set_item_pg(group, self.bwd_map[k], v_)
+    if k == 'wd': return
+    for group in self.opt.param_groups:
+        if 'follows' in group: set_item_pg(group, self.bwd_map[k], v[-1])
+
+@patch(as_prop=True)
+def hypers(self:FusedAdamW):
+    return [{self.fwd_map.get(k, k):v for k,v in detuplify_pg(o).items()} for o in _own(self.opt)]
+
+# %% ../nbs/07_train.ipynb #321fd9db
+@patch(as_prop=True)
+def param_lists(self:FusedAdamW):
+    spared = [p for o in self.opt.param_groups if 'follows' in o for p in o['params']]
+    *first, last = [o['params'] for o in _own(self.opt)]
+    return [*first, last + spared]
+
+@patch
+def create_opt(self:LeanLearner):
+    "As fastai's; a `FusedAdamW` spares what fastai's own optimisers spare"
+    super(LeanLearner, self).create_opt()
+    if not isinstance(self.opt, FusedAdamW): return
+    flagged = [p for p, o in self.opt.state.items() if o.get('do_wd') is False]
+    # fastai flags the setting `bias=True` of an LSTM as well, which is no parameter
+    self.opt.spare(p for p in flagged if isinstance(p, nn.Parameter))
 
 # %% ../nbs/07_train.ipynb #07272480
 def one_cycle(start:float,  # Value at the start
