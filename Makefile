@@ -2,7 +2,7 @@
 PYTHON ?=
 ARGS ?=
 NB ?=
-BENCH ?= ladder numpy_rnn
+BENCH ?= ladder numpy_rnn sampling shakespeare
 
 VENV   := .venv
 NEWEST := .venv-newest
@@ -45,7 +45,7 @@ docs: $(STAMP) ## build the site into _docs and check its links
 	@echo "Building the site into _docs"
 	@$(PY) tools/docs.py
 
-bench: $(STAMP) ## time the ladder against the stock way, and the NumPy RNN's batches (BENCH=ladder ARGS="--seeds 5")
+bench: $(STAMP) ## time the ladder, the NumPy RNN and sampling; train Shakespeare by the clock (BENCH=ladder ARGS="--seeds 5")
 	@for b in $(BENCH); do echo "Timing: bench/$$b.py $(ARGS)" && $(PY) bench/$$b.py $(ARGS) || exit 1; done
 
 notebooks: $(STAMP) ## run every notebook, or NB="nbs/01_data.ipynb", slow cells too, and store the outputs

@@ -8,4 +8,6 @@ from .awdlstm import *
 from .train import *
 from .generate import *
 from .numpy_rnn import *
+from .gru import *
 from .unrolled import *
+from .runs import *

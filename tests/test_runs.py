@@ -1,0 +1,224 @@
+"Runs of chapter 12 and their commands: killed at any moment, gone on with, scored, misused"
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from test_cli import complaint, lmfs, lmfs_path
+
+from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
+from lmfromscratch.lstm import LMModel6
+from lmfromscratch.runs import *
+from lmfromscratch.runs import _flat
+from lmfromscratch.state import map_state
+from lmfromscratch.train import LossNotFinite, ModelFileError, lm_loss
+
+text = '\n'.join(human_numbers()[:1500])
+small = TextRecipe('CharLSTM', dict(n_hidden=24, n_emb=16, dropout=0.2), bs=8, sl=16)
+options = ('--hidden', '24', '--bs', '8', '--sl', '16', '--threads', '2', '--precision', 'float32', '--quiet')
+
+
+@pytest.fixture
+def file(tmp_path):
+    file = tmp_path/'numbers.txt'
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    "A run of 80 steps that nothing interrupted"
+    folder = tmp_path_factory.mktemp('runs')/'whole'
+    run = new_run(text, folder, small, steps=80, threads=2)
+    run.train(progress=False)
+    run.finish()
+    return run
+
+
+def same(a, b, rows=True):
+    pairs = [*zip(a.model.parameters(), b.model.parameters(), strict=True),
+             *zip(_flat(a.state), _flat(b.state), strict=True)]
+    for x, y in pairs: assert torch.equal(x, y)
+    assert a.step == b.step
+    if rows: assert [o['train_loss'] for o in a.rows] == [o['train_loss'] for o in b.rows]
+
+
+@pytest.mark.parametrize('name', ['rnn', 'gru', 'lstm', 'tutorial', 'gpu'])
+def test_every_recipe_trains_and_goes_on(name, tmp_path):
+    r = text_recipes[name]
+    args = r.args | dict(n_hidden=16, n_layers=min(2, r.args.get('n_layers', 1)))
+    r = TextRecipe(**(vars(r) | dict(args=args, bs=4, sl=8)))
+    whole = new_run(text, tmp_path/'whole', r, steps=12, threads=2)
+    whole.train(progress=False)
+    half = new_run(text, tmp_path/'half', r, steps=12, threads=2)
+    with half._ready():
+        for _ in range(5): half.train_step()
+        half._keep()
+    again = open_run(tmp_path/'half', text)
+    assert again.step == 5
+    same(again.train(progress=False), whole, rows=False)
+
+
+def test_killed_at_random_moments_it_ends_where_it_would_have(tmp_path, file, whole):
+    "SIGKILL while it saves after every step, again and again, until it is done"
+    out, dice = tmp_path/'run', random.Random(0)
+    code = ("import sys; from lmfromscratch.runs import *; o, t = sys.argv[1:]\n"
+            "from pathlib import Path; from lmfromscratch.data import read_text\n"
+            f"r = {small!r}\n"
+            "begun = Path(o, 'run.json').exists()\n"
+            "run = open_run(o) if begun else new_run(Path(t), o, r, steps=80, threads=2)\n"
+            "print('ready', flush=True); run.train(progress=False, save_every=0)\n")
+    kills = 0
+    for _ in range(8):
+        p = subprocess.Popen([sys.executable, '-c', code, out, file], stdout=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        if kills < 2:
+            time.sleep(dice.uniform(0.02, 0.25))
+            p.kill()
+            kills += p.wait() == -signal.SIGKILL
+        elif p.wait() == 0: break
+    assert kills == 2
+    same(open_run(out), whole)
+
+
+def test_a_run_in_a_terminal_from_train_to_sample(tmp_path, file):
+    out = tmp_path/'run'
+    r = subprocess.run([lmfs_path, 'train', file, '--minutes', '0.03', '--out', out, *options],
+                       capture_output=True, text=True, timeout=120)
+    assert r.returncode == 0 and r.stderr == '', r.stderr
+    assert 'stateful' in r.stdout and 'windows of 256' in r.stdout
+    assert {o.name for o in out.iterdir()} >= {'run.json', 'model.json', 'model.safetensors', 'losses.csv',
+                                              'losses.svg', 'samples.txt', 'checkpoint.safetensors'}
+    seconds = pd.read_csv(out/'losses.csv').seconds.iloc[-1]
+    assert 1.8 <= seconds < 2.5 # 0.03 minutes are 1.8 seconds
+    about = json.loads((out/'model.json').read_text())['training']
+    assert f"{about['valid']['stateful']:.4f}" in lmfs('score', out).stdout
+    assert len(lmfs('sample', out, '--n', '40').stdout) > 40
+    some = ('--n', '40', '--seed', '1')
+    assert lmfs('sample', out, *some).stdout == lmfs('sample', out/'model', *some).stdout
+
+
+def test_ctrl_c_keeps_everything_and_resume_ends_it(tmp_path, file):
+    out = tmp_path/'run'
+    p = subprocess.Popen([lmfs_path, 'train', file, '--steps', '100000', '--out', out, *options],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(2): p.stdout.readline()
+    time.sleep(2)
+    p.send_signal(signal.SIGINT)
+    said, err = p.communicate(timeout=60)
+    assert p.returncode == 0 and 'lmfs resume' in said and err == '', err
+    steps = read_checkpoint(out)[1]['step']
+    assert steps > 0 and f"Stopped after {steps:,} steps" in said
+    assert len(lmfs('sample', out, '--n', '10').stdout) > 10 # What there is can be used
+    r = lmfs('resume', out, '--minutes', '0.06', '--quiet')
+    assert r.returncode == 0 and 'stateful' in r.stdout
+    assert read_checkpoint(out)[1]['step'] > steps
+    assert '--minutes' in complaint('resume', out)
+
+
+def test_half_written_folders(tmp_path, whole):
+    half = (whole.folder/'checkpoint.safetensors').read_bytes()[:1000]
+    for name in ('checkpoint.safetensors', 'checkpoint.safetensors.part'):
+        out = tmp_path/name
+        out.mkdir()
+        for o in ('run.json', 'checkpoint-before.safetensors'): shutil.copy(whole.folder/o, out)
+        (out/name).write_bytes(half)
+        assert open_run(out, text).step <= 80
+        assert load_run(out)[1].itos == whole.vocab.itos
+        assert lmfs('sample', out, '--n', '5').returncode == 0
+    only_json = tmp_path/'only_json'
+    only_json.mkdir()
+    (only_json/'run.json').write_bytes((whole.folder/'run.json').read_bytes())
+    with pytest.raises(ModelFileError, match='no whole checkpoint'): open_run(only_json, text)
+    (only_json/'run.json').write_text('{"model": ')
+    assert 'does not describe a run' in complaint('resume', only_json)
+
+
+@pytest.mark.parametrize('content, says', [(b'', 'is empty'), (b'a' * 5000, 'one kind of character'),
+                                           (b'\xff\xfe\x00binary' * 500, 'is not UTF-8 text: byte 0'),
+                                           (b'to be or not', 'tokens to train on')])
+def test_texts_that_no_model_can_learn_from(tmp_path, content, says):
+    (tmp_path/'bad.txt').write_bytes(content)
+    assert says in complaint('train', tmp_path/'bad.txt', '--out', tmp_path/'run')
+    assert not (tmp_path/'run').exists()
+
+
+def test_validation_characters_that_training_never_saw(tmp_path):
+    odd = text + '\n' + 'zebra Ω zebra' * 10
+    run = new_run(odd, tmp_path/'run', small, steps=30, threads=1)
+    run.train(progress=False)
+    assert 'Ω' in run.vocab.itos and 'Ω' not in odd[:len(run.circle.ids)]
+    t = run.finish()
+    assert t.nats.between(0.5, 10).all()
+    with pytest.raises(UnknownToken, match='€'): score(run.model, run.vocab, 'one € two')
+
+
+def test_wrong_options_are_named(tmp_path, file):
+    train = lambda *args: complaint('train', file, '--out', tmp_path/'run', *args)
+    assert "'transformer' is none of rnn, gru, lstm" in train('--model', 'transformer')
+    assert 'minutes must be above 0' in train('--minutes', '0')
+    assert 'either minutes or steps' in train('--minutes', '1', '--steps', '5')
+    assert 'valid' in train('--valid', '1')
+    assert 'dropout must be in [0, 1)' in train('--dropout', '1')
+    assert 'float16' in train('--precision', 'float16')
+    assert not (tmp_path/'run').exists()
+    assert 'no file' in complaint('train', tmp_path/'missing.txt')
+    assert 'no run in' in complaint('resume', tmp_path)
+    assert 'no saved model' in complaint('score', tmp_path, file)
+
+
+def test_a_prompt_with_an_unknown_character(whole):
+    assert "'€'" in complaint('sample', whole.folder, '--prompt', '€')
+
+
+def test_a_text_that_changed_is_refused(tmp_path, file):
+    assert lmfs('train', file, '--steps', '2', '--out', tmp_path/'run', *options).returncode == 0
+    file.write_text(text + 'more')
+    assert 'SHA-256 differs' in complaint('resume', tmp_path/'run', '--minutes', '1')
+    file.unlink()
+    assert 'no file' in complaint('resume', tmp_path/'run', '--minutes', '1')
+    assert lmfs('sample', tmp_path/'run', '--n', '5').returncode == 0 # Needs no text
+
+
+def test_a_rate_that_breaks_the_model_leaves_the_last_good_checkpoint(tmp_path):
+    wild = TextRecipe('CharLSTM', dict(n_hidden=8), bs=4, sl=8, lr=1e30, clip=1e30)
+    run = new_run(text, tmp_path/'run', wild, steps=50, threads=1)
+    with pytest.raises(LossNotFinite, match='lower rate'): run.train(progress=False)
+    assert all(o.isfinite().all() for o in load_run(tmp_path/'run')[0].parameters())
+
+
+def test_any_model_with_layers_can_share_its_rows():
+    "A model that knows nothing of it, stacked layers in one module, more threads than rows"
+    torch.manual_seed(0)
+    m, x, y = LMModel6(30, 16, 2), *torch.randint(30, (2, 3, 9))
+    def grads():
+        m.zero_grad()
+        lm_loss(m.unroll(x)[0], y).backward()
+        return [p.grad.clone() for p in m.parameters()]
+    want = grads()
+    with in_threads(m, 5): got = grads()
+    for a, b in zip(got, want): assert torch.allclose(a, b, atol=1e-6)
+    with pytest.raises(ValueError, match='threads must be 1 or more'): in_threads(m, 0)
+
+
+def test_scoring_and_sampling_leave_a_training_alone(tmp_path, whole):
+    run = new_run(text, tmp_path/'run', small, steps=80, threads=2)
+    step = run.train_step
+    def nosy():
+        step()
+        if run.step % 20 == 0:
+            score(run.model, run.vocab, run.valid_ids[:300])
+            run.sample(10)
+    run.train_step = nosy
+    same(run.train(progress=False), whole)
+
+
+def test_too_short_to_score(whole):
+    with pytest.raises(TextTooShort, match='none to predict'): score(whole.model, whole.vocab, '')
+    assert map_state(lambda o: o, None) is None
