@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import zipfile
 from configparser import ConfigParser
 from email.parser import Parser
@@ -129,7 +130,12 @@ def test_notebook_is_stored_with_outputs(nb):
     errors = [c["id"] for c in cells(nb) for o in c["outputs"] if o["output_type"] == "error"]
     assert errors == [], "an error is stored as output"
     text = json.dumps([c["outputs"] for c in cells(nb)])
-    assert [o for o in (str(root), str(Path.home()), sys.prefix) if o != "/" and o in text] == []
+    paths = [str(root), str(Path.home()), sys.prefix, tempfile.gettempdir() + "/"]
+    assert [o for o in paths if o != "/" and o in text] == [], "a path of this machine is stored as output"
+    shown = ["".join(o["data"].get("text/plain", "")) for c in cells(nb) for o in c["outputs"]
+             if o.get("data", {}).keys() == {"text/plain"}]
+    names = ("<matplotlib", "<Figure", "<Axes")
+    assert [o for o in shown if o.startswith(names)] == [], "end the cell with ;"
 
 
 @pytest.mark.parametrize("nb", notebooks, ids=lambda p: p.stem)
