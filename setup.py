@@ -14,6 +14,9 @@ lib = cfg["lib_name"]
 def lines(key): return [o.strip() for o in cfg.get(key, "").splitlines() if o.strip()]
 
 
+extras = {o: lines(f"{o}_requirements") for o in ("bible", "web")}
+
+
 def data_files():
     "What the package carries beside its modules: trained models and the web page"
     return [p.relative_to(root/lib).as_posix() for d in ("pretrained", "web")
@@ -43,7 +46,7 @@ setup(
     package_data={lib: data_files()},
     include_package_data=False,
     install_requires=lines("requirements"),
-    extras_require={"dev": lines("dev_requirements")},
+    extras_require=extras | {"dev": [o for k in ("dev", *extras) for o in lines(f"{k}_requirements")]},
     entry_points={
         "console_scripts": lines("console_scripts"),
         "nbdev": [f"{lib}={lib}._modidx:d"],

@@ -11,3 +11,5 @@ from .numpy_rnn import *
 from .gru import *
 from .unrolled import *
 from .runs import *
+from .verses import *
+from .export import *

@@ -22,7 +22,8 @@ def requirements():
     ini = ConfigParser(delimiters=["="])
     ini.read(root/"settings.ini", encoding="utf-8")
     cfg = ini["DEFAULT"]
-    lines = (cfg["requirements"] + "\n" + cfg["dev_requirements"]).splitlines()
+    keys = ("requirements", "dev_requirements", "bible_requirements", "web_requirements")
+    lines = "\n".join(cfg[o] for o in keys).splitlines()
     return [o.strip() for o in lines if o.strip()] + [torch]
 
 

