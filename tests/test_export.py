@@ -1,4 +1,4 @@
-"The export of chapter 14: equality for all models, the files, the dice in JavaScript, the newer exporter"
+"The export of chapter 16: equality for all models, the files, the dice in JavaScript, the newer exporter"
 import hashlib
 import json
 import math
@@ -229,8 +229,8 @@ def test_seeded_text_is_the_spec(tmp_path):
 
 
 def test_javascript_in_the_chapter_draws_the_same():
-    if not shutil.which('node'): pytest.skip('node is not installed: the JavaScript of chapter 14 is not run')
-    cells = json.loads((Path(__file__).parents[1]/'nbs'/'14_export.ipynb').read_text('utf-8'))['cells']
+    if not shutil.which('node'): pytest.skip('node is not installed: the JavaScript of chapter 16 is not run')
+    cells = json.loads((Path(__file__).parents[1]/'nbs'/'16_export.ipynb').read_text('utf-8'))['cells']
     [js] = re.findall(r'```js\n(.*?)```', '\n'.join(''.join(o['source']) for o in cells), re.S)
     seeds = [0, 1, 12345, 2**31, 2**32 - 1]
     js += (f"for (const s of {seeds}) {{ const r = mulberry32(s)\n"
