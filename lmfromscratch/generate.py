@@ -159,7 +159,14 @@ def pick(probs, # `(bs, vocab_sz)`
     at = u.double() * edges[:, -1]      # The last edge is 1 but for rounding
     return torch.searchsorted(edges, at[:, None], right=True)[:, 0]
 
-# %% ../nbs/08_generate.ipynb #28e33851
+# %% ../nbs/08_generate.ipynb #e71c7bdb
+def _uniforms(seed, bs):
+    "Numbers from 0 up to 1 for ever, `(bs,)`"
+    gen = torch.Generator()
+    gen.manual_seed(seed) if seed is not None else gen.seed()
+    while True: yield torch.rand(bs, generator=gen, dtype=torch.double)
+
+# %% ../nbs/08_generate.ipynb #dd506d80
 @torch.no_grad()
 def generate_ids(model,             # Any model of the course
                  ids,               # The prompt, `(sl,)` or `(bs, sl)`
@@ -167,21 +174,23 @@ def generate_ids(model,             # Any model of the course
                  seed:int|None=None # The same seed gives the same text; None: another each time
                 ):
     "Yield the next ids, `(bs,)`, for ever; state is carried, so each costs the same"
-    gen = torch.Generator()
-    gen.manual_seed(seed) if seed is not None else gen.seed()
-    x, step = ids[None] if ids.ndim == 1 else ids, Stepper(model)
+    x, step, text = ids[None] if ids.ndim == 1 else ids, Stepper(model), None
     one_by_one, modules = stepping(model), list(model.modules())
-    while True:
+    for u in getattr(model, 'uniforms', _uniforms)(seed, len(x)):
         training = [m for m in modules if m.training]
         for m in training: m.training = False # No dropout
         try:
             with one_by_one: logits = step(x)
         finally:
             for m in training: m.training = True
-        u = torch.rand(len(x), generator=gen, dtype=torch.double).to(x.device)
-        new = pick(next_probs(logits, temperature, top_k, top_p), u)
+        if text is None: text = _text_ids(model, logits)
+        new = text[pick(next_probs(logits[:, text], temperature, top_k, top_p), u.to(x.device))]
         yield new
         x = new[:, None]
+
+def _text_ids(model, logits):
+    special = set(getattr(model, 'special_ids', ()))
+    return torch.tensor([i for i in range(logits.shape[-1]) if i not in special], device=logits.device)
 
 # %% ../nbs/08_generate.ipynb #e023e23b
 def generate(model,               # Any model of the course

@@ -5,18 +5,20 @@
 # %% auto #0
 __all__ = ['text_recipes', 'CharLSTM', 'Circle', 'warm_cosine', 'in_threads', 'TextRecipe', 'RunSettings', 'check_settings',
            'Run', 'write_whole', 'read_checkpoint', 'new_run', 'read_settings', 'open_run', 'stop_signals', 'cores',
-           'bf16_is_faster', 'score', 'plot_run', 'load_run']
+           'bf16_is_faster', 'score', 'plot_run', 'machine', 'load_run', 'publish']
 
-# %% ../nbs/12_runs.ipynb #67422445
+# %% ../nbs/12_runs.ipynb #a10fa002
 import hashlib
 import json
 import math
 import os
+import platform
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -241,19 +243,17 @@ def check_settings(s:RunSettings):
     if len(s.vocab) < 2:
         raise ValueError("The text holds only one kind of character: there is nothing to predict.")
 
-# %% ../nbs/12_runs.ipynb #903769d9
+# %% ../nbs/12_runs.ipynb #8670ee2f
 class Run:
     "A training that lives in a folder; make one with `new_run` or `open_run`"
     def __init__(self, folder:Path, settings:RunSettings, ids:torch.Tensor):
         s = settings
         self.folder, self.settings = Path(folder), s
         self.vocab = Vocab(s.vocab, sep='')
-        cut = round(len(ids) * (1-s.valid))
-        self.circle = Circle(ids[:cut].to(s.device), s.bs, s.sl)
-        self.valid_ids = ids[cut:]
+        self.circle, self.valid_ids = self._split(ids)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(s.seed)
-            self.model = model_classes[s.model](len(self.vocab), **s.args).to(s.device)
+            self.model = self._new_model().to(s.device)
             self.rng = torch.get_rng_state()
         self.opt = torch.optim.AdamW(self.model.parameters(), lr=s.lr, betas=s.betas, weight_decay=s.wd,
                                      fused=True)
@@ -264,6 +264,16 @@ class Run:
         "Share of the training that is done, 0 to 1"
         s = self.settings
         return min(1., self.step/s.steps if s.steps else self.seconds/(60*s.minutes))
+
+# %% ../nbs/12_runs.ipynb #d29205ab
+@patch
+def _split(self:Run, ids):
+    "What batches are made of, and what is held out: the end of the text"
+    s, cut = self.settings, int(len(ids) * (1-self.settings.valid))
+    return Circle(ids[:cut].to(s.device), s.bs, s.sl), ids[cut:]
+
+@patch
+def _new_model(self:Run): return model_classes[self.settings.model](len(self.vocab), **self.settings.args)
 
 # %% ../nbs/12_runs.ipynb #cf24082a
 @patch
@@ -555,7 +565,7 @@ def score(model,        # Any model with `unroll`
     t = pd.DataFrame(dict(nats=nats), index=['stateful', f'windows of {window}'])
     return t.assign(bits=t.nats/math.log(2), perplexity=np.exp(t.nats))
 
-# %% ../nbs/12_runs.ipynb #8dc3d7f5
+# %% ../nbs/12_runs.ipynb #0bdd75c0
 def _stateful(model, ids, sl=2048):
     state, total = None, 0.
     for x, y in zip(ids[None, :-1].split(sl, 1), ids[None, 1:].split(sl, 1)):
@@ -566,7 +576,8 @@ def _stateful(model, ids, sl=2048):
 def _windows(model, ids, window, bs=64):
     n = (len(ids)-1) // window * window
     x, y, rest = ids[:n].view(-1, window), ids[1:n+1].view(-1, window), ids[None, n:]
-    pairs = list(zip(x.split(bs), y.split(bs))) + [(rest[:, :-1], rest[:, 1:])] * (rest.shape[1] > 1)
+    pairs = list(zip(x.split(bs), y.split(bs))) * (n > 0)
+    if rest.shape[1] > 1: pairs.append((rest[:, :-1], rest[:, 1:]))
     return sum(lm_loss(model.unroll(a)[0], b, reduction='sum').item() for a, b in pairs) / (len(ids)-1)
 
 # %% ../nbs/12_runs.ipynb #4e7ed67b
@@ -582,32 +593,55 @@ def plot_run(rows:pd.DataFrame, # As in losses.csv
     ax.legend()
     return ax
 
-# %% ../nbs/12_runs.ipynb #0e79b422
+# %% ../nbs/12_runs.ipynb #0e7fc9a7
+def machine() -> str: # Such as '2 cores, AMD EPYC, PyTorch 2.13.0'
+    "What a run was trained on"
+    name, info = platform.processor() or platform.machine(), Path('/proc/cpuinfo')
+    if info.is_file():
+        lines = info.read_text().splitlines()
+        name = next((o.split(':')[1].strip() for o in lines if 'model name' in o), name)
+    return f"{cores()} cores, {name}, PyTorch {torch.__version__.split('+')[0]}"
+
+@patch
+def about(self:Run) -> dict:
+    "How the model was trained, for the file beside its weights"
+    recipe = {k: v for k, v in asdict(self.settings).items() if k != 'vocab'}
+    return dict(recipe=recipe, steps=self.step, seconds=round(self.seconds, 1), machine=machine(),
+                characters=self._characters(), parameters=n_params(self.model))
+
+@patch
+def _characters(self:Run): return self.step*self.settings.bs*self.settings.sl
+
+# %% ../nbs/12_runs.ipynb #a9a1ab9b
 @patch
 def write(self:Run, **scores # For the file beside the weights
          ):
     "Write model, losses, plot and samples into the folder"
-    s, rows = self.settings, pd.DataFrame(self.rows)
-    save_lm(self.model, self.vocab, self.folder/'model', recipe=self._recipe(), steps=self.step,
-            seconds=self.seconds, characters=self.step*s.bs*s.sl, parameters=n_params(self.model), **scores)
+    rows = pd.DataFrame(self.rows)
+    save_lm(self.model, self.vocab, self.folder/'model', **self.about(), **scores)
     if not self.rows: return # Stopped before the first
     rows.to_csv(self.folder/'losses.csv', index=False)
     with plt.rc_context({'svg.hashsalt': 'lmfromscratch'}):
         ax = plot_run(rows)
         ax.figure.savefig(self.folder/'losses.svg', metadata={'Date': None})
         plt.close(ax.figure)
-    samples = [f"temperature {t}\n\n{self.sample(500, temperature=t, seed=0)}" for t in (0.5, 0.7, 1.)]
+    samples = [f"temperature {t}\n\n{self._samples(t)}" for t in (0.5, 0.7, 1.)]
     (self.folder/'samples.txt').write_text('\n\n----\n\n'.join(samples), 'utf-8')
 
 @patch
-def finish(self:Run) -> pd.DataFrame: # As from `score`
-    "Score the model on the whole validation text, and write all into the folder"
-    table = score(self.model, self.vocab, self.valid_ids)
-    self.write(valid=table.nats.to_dict())
-    return table
+def _samples(self:Run, temperature): return self.sample(500, temperature=temperature, seed=0)
 
 @patch
-def _recipe(self:Run): return {k: v for k, v in asdict(self.settings).items() if k != 'vocab'}
+def scores(self:Run, model=None) -> pd.DataFrame: # As from `score`
+    "How well the run's model, or another, predicts what was held out"
+    return score(model or self.model, self.vocab, self.valid_ids)
+
+@patch
+def finish(self:Run) -> pd.DataFrame: # As from `scores`
+    "Score the model on all that was held out, and write everything into the folder"
+    table = self.scores()
+    self.write(valid=table.nats.to_dict())
+    return table
 
 # %% ../nbs/12_runs.ipynb #98504fd0
 def load_run(folder:str|Path # Of a run
@@ -619,3 +653,15 @@ def load_run(folder:str|Path # Of a run
     model = model_classes[s.model](len(s.vocab), **s.args)
     model.load_state_dict(_part(tensors, 'model.'))
     return model.eval(), Vocab(s.vocab, sep='')
+
+# %% ../nbs/12_runs.ipynb #eabd2738
+def publish(run:Run,        # Finished
+            file:str|Path,  # Path without ending: writes .safetensors, .json and .csv
+            **training      # More to remember, such as the command
+           ) -> pd.DataFrame: # The score of what was saved
+    "Save a run's model for others, with its weights in bfloat16"
+    small = deepcopy(run.model).bfloat16()
+    table = run.scores(deepcopy(small).float())
+    save_lm(small, run.vocab, file, **training, **run.about(), valid=table.nats.to_dict())
+    pd.DataFrame(run.rows).to_csv(Path(file).with_suffix('.csv'), index=False)
+    return table

