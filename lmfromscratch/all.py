@@ -11,5 +11,8 @@ from .numpy_rnn import *
 from .gru import *
 from .unrolled import *
 from .runs import *
+from .regularize import *
+from .reading import *
 from .verses import *
 from .export import *
+from .page import *

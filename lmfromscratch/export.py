@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['ProbsLM', 'trace_onnx', 'graph_nodes', 'without_loop', 'check_graph', 'to_int8', 'share_weights', 'shrink_weights',
            'vocab_json', 'vocab_from_json', 'token_logps', 'OnnxLM', 'export_onnx', 'load_onnx', 'mulberry32',
-           'seeded_ids', 'generate_seeded']
+           'uniforms']
 
-# %% ../nbs/16_export.ipynb #637d6ed1
+# %% ../nbs/16_export.ipynb #acd61da2
 import hashlib
 import io
 import json
 import math
+import random
 import re
 import warnings
 from copy import deepcopy
@@ -22,12 +23,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.basics import patch
 from torch import nn
 
 from .awdlstm import logits_of
 from .data import Vocab
 from .deep import LMModel5
-from .generate import Stepper, _prompt_ids, generate_ids, next_probs, pick, stepping
+from .generate import _prompt_ids, generate_ids
 from .runs import write_whole
 from .state import LMModel3, LMModel4, StatefulLM, keep_state
 from .train import ModelFileError, n_params, writable_folder
@@ -365,29 +367,19 @@ def mulberry32(seed:int # 0 up to 2**32 - 1
         t = t ^ t + ((t ^ t >> 7) * (t | 61) & bits) & bits
         yield (t ^ t >> 14) / 2**32
 
-# %% ../nbs/16_export.ipynb #50207b6b
-@torch.no_grad()
-def seeded_ids(model,              # An exported model, or any other with `unroll`
-               ids,                # The prompt, `(sl,)`
-               temperature:float=1., top_k:int|None=None, top_p:float|None=None, # As in `next_probs`
-               seed:int=0          # For `mulberry32`
-              ):
-    "Yield the next ids for ever, the same as a web page"
-    special = set(getattr(model, 'about', {}).get('vocab', {}).get('special', {}).values())
-    step, x, text = Stepper(model), ids[None], None
-    for u in mulberry32(seed):
-        with keep_state(model):
-            model.eval()
-            with stepping(model): logits = step(x).cpu()                  # (1, vocab_sz)
-        if text is None: text = torch.tensor([i for i in range(logits.shape[1]) if i not in special])
-        new = text[pick(next_probs(logits[:, text], temperature, top_k, top_p), torch.tensor([u]))]
-        yield int(new)
-        x = new[:, None].to(ids.device)
+# %% ../nbs/16_export.ipynb #3ad0c1f1
+def uniforms(seed:int|None, # None: another each time
+             bs:int         # Texts that are written at once; each draws as if it had the next seed
+            ): # Generator of `(bs,)`
+    "The dice of an exported model, for `generate`"
+    if seed is None: seed = random.getrandbits(32)
+    if not 0 <= seed < 2**32: raise ValueError(f"seed must be from 0 to 2**32 - 1, not {seed}.")
+    for row in zip(*(mulberry32((seed+i) % 2**32) for i in range(bs))):
+        yield torch.tensor(row, dtype=torch.double)
 
-def generate_seeded(model, vocab:Vocab, prompt, # As in `generate`
-                    n:int=50,                   # Tokens to write
-                    **kwargs                    # temperature, top_k, top_p and seed
-                   ) -> str:
-    "`generate` with random numbers that every program can draw"
-    if n < 0: raise ValueError(f"n, the tokens to write, must be 0 or more, not {n}.")
-    return vocab.text(list(islice(seeded_ids(model, _prompt_ids(model, vocab, prompt), **kwargs), n)))
+OnnxLM.uniforms = staticmethod(uniforms)
+
+@patch(as_prop=True)
+def special_ids(self:OnnxLM) -> list:
+    "Tokens that are no text"
+    return list(self.about.get('vocab', {}).get('special', {}).values())

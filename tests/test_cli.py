@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pandas as pd
 import pytest
@@ -214,3 +215,92 @@ def test_a_loss_that_is_no_number_stops_and_keeps_good_weights():
     assert all(o.isfinite().all() for o in learn.model.parameters())
     assert evaluate(learn.model, dls.valid)['loss'] < 100
     assert torch.isfinite(torch.tensor(evaluate(learn.model, dls.valid)['perplexity']))
+
+
+# --- verses, files, pages
+
+@pytest.fixture(scope='module')
+def numbers(tmp_path_factory):
+    "A list of 300 lines, and a run over it"
+    folder = tmp_path_factory.mktemp('list')
+    (folder/'list.txt').write_text('\n'.join(human_numbers()[:300]))
+    r = lmfs('train', folder/'list.txt', '--verses', '--steps', '8', '--hidden', '16', '--out', folder/'run',
+             '--threads', '1', '--precision', 'float32', '--quiet')
+    assert r.returncode == 0, r.stderr
+    assert 'held out: 30 of 300 verses' in r.stdout
+    return folder
+
+
+def test_verses_end_to_end(numbers):
+    r = lmfs('score', numbers/'run')
+    assert 'held out: 30 of 300 verses' in r.stdout and 'each verse alone' in r.stdout
+    assert '300 verses' in lmfs('score', numbers/'run', numbers/'list.txt').stdout
+    assert len(lmfs('sample', numbers/'run', '--batch', '4', '--seed', '1').stdout.splitlines()) == 4
+    assert 'is done' in complaint('resume', numbers/'run')
+    r = lmfs('resume', numbers/'run', '--minutes', '0.02', '--quiet')
+    assert r.returncode == 0 and 'each verse alone' in r.stdout, r.stderr
+    assert 'verses stand alone' in complaint('score', numbers/'run', '--dynamic')
+
+
+def test_export_and_sample(numbers, tmp_path):
+    r = lmfs('export', numbers/'run', '--out', tmp_path/'file', '--weights', 'fp32')
+    assert r.returncode == 0 and 'bytes' in r.stdout, r.stderr
+    assert len(lmfs('sample', tmp_path/'file', '--seed', '1').stdout.splitlines()) == 1
+    assert "'int2'" in complaint('export', numbers/'run', '--out', tmp_path/'other', '--weights', 'int2')
+
+
+def test_models_of_the_package_by_name():
+    said = lmfs('sample', 'model7', '--n', '7', '--temperature', '0').stdout
+    assert said == 'two thousand nine hundred ninety nine .\n'
+    verse = lmfs('sample', 'bible', '--prompt', '<Genesis>\tIn the begi', '--temperature', '0').stdout
+    assert verse.startswith('<Genesis>\tIn the beginning') and verse.count('\n') == 1
+
+
+def test_page_of_a_run_tells_no_path(numbers, tmp_path):
+    r = lmfs('page', numbers/'run', 'model7', '--out', tmp_path/'site')
+    assert r.returncode == 0 and 'lmfs serve' in r.stdout, r.stderr
+    index = json.loads((tmp_path/'site'/'models'/'index.json').read_text())
+    assert [o['name'] for o in index['models']] == ['run', 'model7']
+    for o in index['models']:
+        for name, size in o['bytes'].items():
+            assert (tmp_path/'site'/o['folder']/name).stat().st_size == size
+    text = (tmp_path/'site'/'models'/'run'/'model.json').read_text()
+    assert json.loads(text)['prompts'] == ['<'] and 'list.txt' in text and str(numbers) not in text
+
+
+def test_page_refuses(tmp_path):
+    (tmp_path/'letter.txt').write_text('mine')
+    before = snapshot(tmp_path)
+    assert 'something else than a page' in complaint('page', 'model7', '--out', tmp_path)
+    assert 'nobody' in complaint('page', 'nobody', '--out', tmp_path/'site')
+    assert 'is a file' in complaint('page', 'model7', '--out', tmp_path/'letter.txt')
+    assert 'no page' in complaint('serve', tmp_path)
+    assert snapshot(tmp_path) == before
+
+
+def test_serve(page_site):
+    p = subprocess.Popen([lmfs_path, 'serve', page_site, '--port', '0'], stdout=subprocess.PIPE, text=True)
+    try:
+        address = p.stdout.readline().split()[0]
+        with urlopen(f'{address}vendor/ort-wasm-simd-threaded.wasm', timeout=10) as r:
+            assert r.headers['Content-Type'] == 'application/wasm'
+        port = address.strip('/').split(':')[-1]
+        assert 'name another' in complaint('serve', page_site, '--port', port)
+    finally:
+        p.kill()
+        p.communicate(timeout=10)
+
+
+def test_score_reads_on(tmp_path):
+    (tmp_path/'words.txt').write_text(' '.join(number_tokens(human_numbers()[9000:9100])))
+    (tmp_path/'letters.txt').write_text('Now is the winter of our discontent made glorious summer. '*9)
+    for name, file in (('model7', 'words.txt'), ('shakespeare', 'letters.txt')):
+        r = lmfs('score', name, tmp_path/file, '--cache', '--dynamic')
+        assert r.returncode == 0, r.stderr
+        nats = {o.split()[0]: float(o.split()[-3]) for o in r.stdout.splitlines()[2:]}
+        assert nats['cache'] < nats['stateful'] and nats['dynamic'] < nats['stateful']
+    words, letters = ('model7', tmp_path/'words.txt'), ('shakespeare', tmp_path/'letters.txt')
+    assert 'segment must be 1' in complaint('score', *words, '--dynamic', '--segment', '0')
+    assert 'lr must be above 0' in complaint('score', *words, '--dynamic', '--rate', '0')
+    assert 'window must be 1' in complaint('score', *words, '--cache', '--memory', '0')
+    assert 'too high' in complaint('score', *letters, '--dynamic', '--rate', '1e38')

@@ -24,3 +24,6 @@ print(generate(learn.model, dls.vocab, "one thousand", n=10, seed=0))
 with TemporaryDirectory() as out:
     lmfs(["course", "--models", "3,7", "--epochs", "1", "--quiet", "--out", out])
     lmfs(["sample", out, "--top-k", "3", "--seed", "0", "--n", "8"])
+
+lmfs(["sample", "model7", "--n", "6", "--temperature", "0"])
+lmfs(["sample", "bible", "--seed", "1"])

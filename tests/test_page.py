@@ -1,0 +1,475 @@
+"The page of chapter 17 in a real browser: what it writes and shows is what Python computes from its files"
+import json
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
+pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
+
+from lmfromscratch.awdlstm import LMModel7
+from lmfromscratch.data import Vocab, number_words
+from lmfromscratch.export import export_onnx, load_onnx, token_logps
+from lmfromscratch.generate import generate, next_token_table
+from lmfromscratch.gru import CharGRU
+from lmfromscratch.page import build_page
+from lmfromscratch.runs import CharLSTM, score
+
+pytestmark = pytest.mark.filterwarnings('ignore')
+letters = Vocab('\n !,.abcdefghijklmnopqrstuvwxyz', sep='')
+words = Vocab([*dict.fromkeys(w for n in range(1, 200) for w in number_words(n).split()), '.'])
+small = {'letters': lambda: (CharLSTM(len(letters), 48, 2, n_emb=8), letters, 'fp32', ['the ', 'a.\n']),
+         'gru': lambda: (CharGRU(len(letters), 24, 2, n_emb=5), letters, 'int8', ['once ']),
+         'words': lambda: (LMModel7(len(words), 32, 2, 0.4, tied=False), words, 'int8', ['one . two .'])}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    "The browser needs the other cores"
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
+
+
+@pytest.fixture(scope='module')
+def site(browser, tmp_path_factory):
+    "The pretrained Bible and three small models of other kinds, in a sub-folder"
+    folder, runs = tmp_path_factory.mktemp('page'), ['bible']
+    for name, make in small.items():
+        torch.manual_seed(0)
+        model, vocab, weights, prompts = make()
+        model.h_o.weight.data *= 8
+        export_onnx(model, vocab, folder/name, weights, prompts, {'note': 'not trained', 'seconds': 0.5})
+        runs.append(folder/name)
+    build_page(runs, folder/'www'/'some'/'site')
+    return folder/'www'/'some'/'site'
+
+
+@pytest.fixture(scope='module')
+def home(site, serve): return serve(site.parent.parent) + 'some/site/'
+
+
+@pytest.fixture(scope='module')
+def python(site):
+    loaded = {}
+    def get(name):
+        if name not in loaded: loaded[name] = load_onnx(site/'models'/name)
+        return loaded[name]
+    return get
+
+
+class Reader:
+    "A tab, and what a reader does in it"
+    def __init__(self, browser, home, **kwargs):
+        self.context, self.home, self.complaints, self.requests = browser.new_context(**kwargs), home, [], []
+        self.tab = self.context.new_page()
+        self.tab.set_default_timeout(20_000)
+        self.tab.on('console', self.heard)
+        self.tab.on('pageerror', lambda o: self.complaints.append(str(o)))
+        self.context.on('request', lambda o: self.requests.append(o.url))
+
+    def __getattr__(self, name): return getattr(self.tab, name)
+
+    def heard(self, o): # Pixels are read by these tests only
+        if o.type in ('error', 'warning') and 'Canvas2D' not in o.text: self.complaints.append(o.text)
+
+    def open(self, query='', state='ready'):
+        self.goto(self.home + query)
+        return self.wait(state)
+
+    def wait(self, state='ready'):
+        self.wait_for_selector(f'html[data-state={state}]')
+        return self
+
+    def set(self, **values):
+        for k, v in values.items():
+            if k == 'stop': self.set_checked('#stop-line', v)
+            elif k == 'temperature':
+                move = '(o, v) => { o.value = v; o.dispatchEvent(new Event("input")) }'
+                self.eval_on_selector('#temperature', move, v)
+            elif k in ('pace', 'colour', 'unit-kind', 'unit-layer'): self.select_option(f'#{k}', v)
+            else: self.fill('#' + k.replace('_', '-'), str(v))
+        return self
+
+    def write(self, prompt=None, button='#write', **values):
+        if prompt is not None: self.fill('#prompt', prompt)
+        self.set(**values).click(button)
+        return self.wait().all()
+
+    def all(self): return self.eval_on_selector('#text', 'o => o.textContent')
+    def said(self, id): return self.text_content(f'#{id}')
+    def shades(self):
+        return self.eval_on_selector_all('#text .t', 'all => all.map(o => o.shade ?? "")')
+
+    def until(self, js, *args, seconds=10):
+        "Not `wait_for_function`: it needs eval, which the page's own rules forbid"
+        end = time.monotonic() + seconds
+        while not self.evaluate(js, *args):
+            assert time.monotonic() < end, f'still not {js}'
+            self.wait_for_timeout(10)
+
+    def close(self):
+        foreign = [o for o in self.requests if not o.startswith((self.home, 'data:'))]
+        self.context.close()
+        assert foreign == [] and self.complaints == []
+
+
+@pytest.fixture(scope='module')
+def shared(browser, home):
+    "One tab for what leaves no trace; it must not complain in all this time"
+    reader = Reader(browser, home, viewport=dict(width=1280, height=900))
+    yield reader.open('?pace=full')
+    reader.close()
+
+
+@pytest.fixture
+def page(shared):
+    def get(name='letters'):
+        if not shared.is_checked(f'input[value={name}]'):
+            shared.check(f'input[value={name}]')
+            shared.wait()
+        if shared.is_enabled('#clear'): shared.click('#clear')
+        shared.wait().click('#tab-write')
+        shared.click('#examples .chip >> nth=0')
+        if shared.is_visible('#stop-line'): shared.set(stop=False)
+        return shared.set(temperature='1', top_k='', top_p='', length=200, seed=1, colour='none', pace='full')
+    return get
+
+
+@pytest.fixture
+def reader(browser, home):
+    readers = []
+    def new(**kwargs):
+        readers.append(Reader(browser, home, **kwargs))
+        return readers[-1]
+    yield new
+    for o in readers: o.context.close()
+
+
+# --- the text
+
+@pytest.mark.parametrize('name, prompt, settings', [
+    ('bible', '<Genesis>\t', {}), ('letters', 'the ', {}), ('gru', 'once ', {}), ('words', 'one . two .', {}),
+    ('letters', 'a', dict(temperature=0)), ('letters', 'b', dict(temperature=0.7, top_k=6)),
+    ('words', 'ten .', dict(temperature=1.3, top_p=0.8)), ('bible', '<', dict(top_k=9, top_p=0.9))])
+def test_page_writes_what_python_writes(page, python, name, prompt, settings):
+    model, vocab = python(name)
+    want = generate(model, vocab, prompt, 200, seed=7, **settings)
+    got = page(name).write(prompt, seed=7, **{k: str(v) for k, v in settings.items()})
+    assert got == vocab.text(vocab.encode(prompt)) + vocab.sep + want
+
+
+def test_same_seed_same_text_another_seed_another_text(page):
+    p = page()
+    first = p.write('the ', seed=3)
+    assert p.write('the ', seed=3) == first and p.write('the ', seed=4) != first
+    p.click('#another')
+    assert p.input_value('#seed') != '4' and p.wait().all() != first
+
+
+def test_streams_stops_and_continues_where_it_was(page, python):
+    p, (model, vocab) = page('letters'), python('letters')
+    p.set(pace='read', length=300).fill('#prompt', 'the ')
+    p.press('#prompt', 'Enter')
+    p.wait('busy')
+    p.until("document.querySelectorAll('#text .t').length > 6")
+    grown = len(p.all())
+    p.until(f"document.querySelectorAll('#text .t').length > {grown}")
+    p.press('#prompt', 'Escape')
+    stopped = p.wait().all()
+    assert 6 < len(stopped) < 300 and 'Stopped' in p.said('stats')
+    both = p.write(button='#more', pace='full', length=100)
+    assert len(both) == len(stopped) + 100
+    assert both == 'the ' + generate(model, vocab, 'the ', len(both) - 4, seed=1)
+    p.click('#clear')
+    assert p.all() == '' and p.is_disabled('#more')
+
+
+def test_a_verse_ends_with_its_line_and_another_begins_afresh(page):
+    p = page('bible').set(stop=True, length=2000)
+    first = p.write('<Ruth>\t')
+    assert first.endswith('\n') and first.count('\n') == 1
+    second = p.write(button='#more')[len(first):]
+    assert second.startswith('<Ruth>\t') and second.count('\n') == 1 and second != first
+    p.set(stop=False)
+
+
+def test_a_new_order_in_the_middle_of_a_stream(page, python):
+    p, (model, vocab) = page('letters'), python('words')
+    p.set(pace='read', length=2000).click('#write')
+    p.until("document.querySelectorAll('#text .t').length > 5")
+    p.click('#write')
+    p.until("document.querySelectorAll('#text .t').length > 5")
+    p.check('input[value=gru]')
+    p.check('input[value=words]')
+    p.wait()
+    assert p.all() == ''
+    text = p.write('one .', seed=2, length=50, pace='full')
+    assert text == 'one . ' + generate(model, vocab, 'one .', 50, seed=2)
+
+
+def test_wrong_settings_are_named(page):
+    p = page().set(seed='-1')
+    p.click('#write')
+    assert 'Seed must be a whole number from 0 to 4294967295' in p.said('wrong') and p.all() == ''
+    p.set(seed=1).fill('#prompt', '')
+    p.click('#write')
+    assert 'one character or more' in p.said('wrong')
+
+
+# --- why
+
+def test_bars_are_the_likeliest_next_tokens(page, python):
+    p, (model, vocab) = page('letters'), python('letters')
+    text = p.write('the ', length=40)
+    p.hover('#text .t >> nth=20')
+    p.until(f"document.querySelector('.bar.taken .bar-token')?.title.includes({json.dumps(text[20])})"
+                        if text[20].strip() else "document.querySelector('.bar.taken')")
+    rows = next_token_table(model, vocab, text[:20], 10)
+    row = 'all => all.filter(o => !o.hidden).slice(0, 10).map(o => '
+    shown = p.eval_on_selector_all('.bar', row + 'o.querySelector(".bar-token").textContent)')
+    assert [o.replace('␣', ' ').replace('↵', '\n') for o in shown] == rows.token.tolist()
+    widths = p.eval_on_selector_all('.bar', row + 'parseFloat(o.querySelector(".bar-fill").style.width))')
+    np.testing.assert_allclose(widths, np.maximum(.5, 100*rows.probability), atol=1e-3)
+    assert p.locator('.bar.taken').count() == 1
+    bits = -token_logps(model, vocab.encode(text[:21])[None])[0, -1] / math.log(2)
+    assert f'{bits:.2f} bits' in p.said('why-where')
+    p.mouse.move(2, 2)
+    p.focus('#text')
+    p.press('#text', 'Home')
+    p.until("document.querySelector('#why-where').textContent.includes('is the first')")
+    p.press('#text', 'ArrowRight')
+    p.until("document.querySelector('#say').textContent.includes('“h” came with')")
+
+
+def test_colour_by_surprise(page, python):
+    p, (model, vocab) = page('bible').set(colour='bits'), python('bible')
+    text = p.write('<Job>\t', length=150)
+    want = -token_logps(model, vocab.encode(text)[None])[0].numpy() / math.log(2)
+    got = [int(o[1:] or 0) for o in p.shades()]
+    assert got[0] == 0 and max(got) > 3 and all(o[:1] in ('', 'b') for o in p.shades())
+    assert np.all(np.abs(got[1:] - np.minimum(9*want/8, 9)) < .51)
+    p.set(colour='none')
+    assert set(p.shades()) == {''}
+
+
+@pytest.mark.parametrize('name, kind', [('letters', 'h'), ('letters', 'c'), ('letters', 'o'), ('gru', 'h')])
+def test_colour_by_one_unit(page, python, name, kind):
+    p, (model, vocab) = page(name), python(name)
+    kinds = p.eval_on_selector('#unit-kind', 'o => [...o.options].map(i => i.value)')
+    assert kinds == (['h'] if name == 'gru' else ['h', 'c', 'o'])
+    p.set(**{'colour': 'unit', 'unit-kind': kind, 'unit-layer': '0', 'unit-n': 5})
+    text = p.write(length=60)
+    state, values = None, []
+    for i in vocab.encode(text):
+        _, state = model.unroll(i[None, None], state)
+        h, c = state if isinstance(state, tuple) else (state, state)
+        values.append(dict(h=h, c=c, o=h/c.tanh())[kind][0, 0, 5].item())
+    scale = float(p.said('legend-high'))
+    got = [{'': 0, 'p': 1, 'n': -1}[o[:1]] * int(o[1:] or 0) for o in p.shades()]
+    assert np.all(np.abs(got - 9*np.array(values)/scale) < .51) and len(set(got)) > 1
+    before = ','.join(p.shades())
+    p.eval_on_selector('#unit-slide', 'o => { o.value = 9; o.dispatchEvent(new Event("input")) }')
+    p.until("before => String([...document.querySelectorAll('#text .t')].map(o => o.shade ?? '')) !== before",
+            before)
+    assert p.input_value('#unit-n') == '9'
+
+
+def test_the_state_is_shown_and_chooses_a_unit(page):
+    p = page('letters')
+    p.write(length=30)
+    assert p.locator('#strips canvas').count() == 2*3
+    pixels = 'o => [...o.getContext("2d").getImageData(0, 0, 32, 1).data].join()'
+    end = p.eval_on_selector('#strips canvas >> nth=0', pixels)
+    p.hover('#text .t >> nth=3')
+    p.until(f"({pixels})(document.querySelector('#strips canvas')) !== '{end}'")
+    p.locator('#strips canvas').first.click(position=dict(x=2, y=2))
+    assert p.input_value('#colour') == 'unit' and p.input_value('#unit-n') == '0'
+
+
+# --- scoring
+
+def test_score_is_that_of_python(page, python):
+    for name, text in (('letters', 'the cat, and then\nthe dog.'), ('words', 'one . two\n. three . ten')):
+        p, (model, vocab) = page(name), python(name)
+        p.click('#tab-score')
+        p.fill('#own', text)
+        p.press('#own', 'Control+Enter')
+        p.wait_for_selector('#result:not([hidden])')
+        n, want = len(vocab.encode(text)) - 1, score(model, vocab, text, window=256).bits['stateful']
+        read = p.eval_on_selector('#result', 'o => ({...o.dataset})')
+        assert int(read['tokens']) == n and abs(float(read['bits'])/n - want) < 1e-4
+        shown = vocab.text(vocab.encode(text))
+        length = len(shown) - len(vocab.tokens(text)[0])
+        assert f'{want*n/length:.3f}' in p.said('result') and p.all() == shown
+        assert any(p.shades())
+
+
+def test_verses_are_scored_one_by_one(page, python):
+    p, (model, vocab) = page('bible'), python('bible')
+    verses = ['<Genesis>\tIn the beginning God created the heaven.\n', '<Ruth>\tAnd she said.\n']
+    p.click('#tab-score')
+    p.fill('#own', ''.join(verses))
+    p.click('#score')
+    p.wait_for_selector('#result:not([hidden])')
+    logps = torch.cat([token_logps(model, vocab.encode(o)[None])[0] for o in verses])
+    read = p.eval_on_selector('#result', 'o => ({...o.dataset})')
+    assert int(read['tokens']) == len(logps)
+    assert abs(float(read['bits']) + logps.sum().item()/math.log(2)) < 1e-3 * len(logps)
+
+
+# --- what is unknown, damaged or missing
+
+def test_unknown_characters_are_named_and_removed(page):
+    p = page('bible')
+    p.fill('#prompt', 'He said “déjà” é 7')
+    told = p.said('unknown-write')
+    assert all(o in told for o in '“”éà7') and 'é2 times' in told.replace(' 2', '2')
+    p.click('#write')
+    assert p.all() == ''
+    p.click('text=Use plainer ones')
+    assert p.input_value('#prompt') == 'He said “deja” e 7' and p.is_visible('#unknown-write')
+    p.click('text=Remove them')
+    assert p.input_value('#prompt') == 'He said deja e ' and not p.is_visible('#unknown-write')
+    assert p.write(length=20).startswith('He said deja e ')
+    p = page('words')
+    p.fill('#prompt', 'one two zebra')
+    assert 'zebra' in p.said('unknown-write')
+    p.click('text=Remove it')
+    assert p.input_value('#prompt') == 'one two'
+    p.fill('#prompt', 'one .')
+
+
+def damaged(site, name, change):
+    def answer(route):
+        data = (site/'models'/name).read_bytes()
+        route.fulfill(body=change(bytearray(data)), content_type='application/octet-stream')
+    return answer
+
+def cut(data): return bytes(data[:1000])
+def flipped(data):
+    data[len(data)//2] ^= 1
+    return bytes(data)
+
+def other_shape(data): return json.dumps(json.loads(data) | dict(hidden=77))
+def other_vocab(data):
+    d = json.loads(data)
+    d['vocab']['chars'] += 'é'
+    return json.dumps(d)
+
+
+def test_what_failed_is_said_and_tried_again(reader, site, python):
+    r, missing = reader(), lambda route: route.fulfill(status=404, body='')
+    cases = [
+        ('models/index.json', missing, '404'),
+        ('models/index.json', lambda o: o.fulfill(body='<html>'), 'is no JSON'),
+        ('models/index.json', lambda o: o.fulfill(body='{"format": "x"}'), 'has the format “x”'),
+        ('vendor/ort*.mjs', missing, 'could not be loaded'),
+        ('worker.js', missing, 'worker.js could not be started'),
+        ('vendor/*.wasm', missing, '404'),
+        ('vendor/*.wasm', lambda o: o.fulfill(body=b'abc'), 'damaged: it has 3 bytes'),
+        ('letters/model.onnx', missing, '404'),
+        ('letters/model.onnx', lambda o: o.abort(), 'no connection'),
+        ('letters/model.onnx', damaged(site, 'letters/model.onnx', cut), 'damaged: it has 1,000 bytes'),
+        ('letters/model.onnx', damaged(site, 'letters/model.onnx', flipped), 'SHA-256'),
+        ('letters/model.json', lambda o: o.fulfill(body='{'), 'is no JSON'),
+        ('letters/model.json', lambda o: o.fulfill(body='{}'), 'has the format'),
+        ('letters/model.json', damaged(site, 'letters/model.json', other_shape), 'does not fit'),
+        ('letters/model.json', damaged(site, 'letters/model.json', other_vocab), 'does not fit')]
+    for path, answer, message in cases:
+        r.route(f'**/{path}', answer)
+        if r.url == 'about:blank': r.open('?model=letters&pace=full', 'failed')
+        else: r.click('#retry')
+        r.until('m => document.querySelector("#trouble-text").textContent.includes(m)', message)
+        assert r.wait('failed').is_disabled('#write') and r.is_visible('#trouble'), path
+        r.unroute(f'**/{path}')
+    r.click('#retry')
+    r.wait()
+    assert not r.is_visible('#trouble')
+    model, vocab = python('letters')
+    assert r.write('a', length=9, temperature='1') == 'a' + generate(model, vocab, 'a', 9, seed=1)
+
+
+def test_an_unknown_model_in_the_address(reader):
+    r = reader().open('?model=none&prompt=%3CJob%3E%09')
+    assert 'no model “none”' in r.said('notice') and r.is_checked('input[value=bible]')
+
+
+# --- the page around it
+
+def test_address_says_and_keeps_what_is_set(reader):
+    query = '?model=letters&prompt=cat&temperature=0.5&seed=12&top_k=4&n=30&pace=full&stop=1'
+    r = reader().open(query)
+    values = {k: r.input_value(f'#{k}') for k in ('prompt', 'temperature', 'seed', 'top-k', 'length', 'pace')}
+    assert list(values.values()) == ['cat', '0.5', '12', '4', '30', 'full'] and r.is_checked('#stop-line')
+    r.set(seed=13).check('input[value=words]')
+    r.wait().fill('#prompt', 'ten')
+    r.until('/seed=13/.test(location.search) && /model=words&prompt=ten/.test(location.search)')
+    assert 'n=30' in r.url and r.goto(r.url) and r.wait().input_value('#prompt') == 'ten'
+    r.close()
+
+
+def test_phone_width_and_dark(reader):
+    r = reader(viewport=dict(width=360, height=740), color_scheme='dark', has_touch=True).open('?pace=full')
+    r.set(colour='unit').write('<Genesis>\t')
+    r.locator('#text .t').nth(4).tap()
+    r.wait_for_selector('.bar.taken')
+    r.fill('#prompt', 'ö' * 300)
+    for tab in ('score', 'write'):
+        r.click(f'#tab-{tab}')
+        assert r.evaluate('document.documentElement.scrollWidth') == 360
+    back = 'getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)'
+    assert max(r.evaluate(back)) < 60
+    r.click('#theme')
+    assert min(r.evaluate(back)) > 200
+    r.open()
+    assert min(r.evaluate(back)) > 200
+    r.close()
+
+
+def test_loading_shows_bytes_and_the_facts_stand_on_the_page(reader, site):
+    r = reader()
+    r.route('**/*.onnx', lambda route: None)
+    r.open('?model=gru', 'loading')
+    r.until("/^14.* MB of 14.* MB$/.test(document.querySelector('#loading-bytes').textContent)")
+    assert 'Loading gru' in r.said('loading-what')
+    r.unroute('**/*.onnx')
+    r.check('input[value=words]') # The runtime is not fetched again
+    r.wait()
+    assert sum(o.endswith('.wasm') for o in r.requests) == 1
+    told = r.inner_text('#facts')
+    for o in ('Loaded in', 'onnxruntime-web 1.30.0', 'LMModel7', 'not trained', 'Apache-2.0', '0.50 s'):
+        assert o in told
+    r.write(length=30, pace='full')
+    assert re.search(r'[\d,]+ tokens per second, [\d.]+ ms each', r.inner_text('#facts'))
+    marks = r.evaluate("performance.getEntriesByType('mark').map(o => o.name)") # For `make bench-web`
+    assert {'lmfs-ready', 'lmfs-begin', 'lmfs-first'} <= set(marks)
+    r.close()
+
+
+def test_readable_by_others_than_eyes(page):
+    p = page('letters')
+    nameless = p.evaluate("""() => [...document.querySelectorAll('button, input, select, textarea, canvas')]
+        .filter(o => !(o.labels?.length || o.textContent.trim() || o.getAttribute('aria-label')))
+        .map(o => o.outerHTML)""")
+    assert nameless == []
+    text = p.write('the ', length=20)
+    assert p.get_attribute('#say', 'aria-live') == 'polite' and text[4:].strip()[:9] in p.said('say')
+    assert p.get_attribute('#text', 'aria-live') is None # Else each character would be read out
+
+
+def test_small_and_its_own(site):
+    own = [o for o in site.iterdir() if o.is_file()]
+    assert {o.suffix for o in own} == {'.html', '.css', '.js'}
+    assert sum(o.stat().st_size for o in own) < 80 * 1024
+    for o in own:
+        text = o.read_text('utf-8')
+        assert not re.search('//[a-z]|@import|[^-]http:', re.sub('(?m)^ *//.*| // .*', '', text)), o.name
+        assert max(map(len, text.split('\n'))) <= 110, o.name
+    whole = [o for o in site.rglob('*') if o.is_file() and not {'letters', 'gru', 'words'} & set(o.parts)]
+    assert sum(o.stat().st_size for o in whole) < 22e6
