@@ -20,7 +20,7 @@ export OPENBLAS_NUM_THREADS := $(THREADS)
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help course test docs bench notebooks readme export constraints test-newest clean setup
+.PHONY: help course test docs bench bench-web notebooks readme export constraints test-newest clean setup
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
@@ -41,12 +41,16 @@ test: $(STAMP) ## everything that must pass before a change lands
 	@echo "Running pytest"
 	@$(PY) -m pytest
 
-docs: $(STAMP) ## build the site into _docs and check its links
+docs: $(STAMP) ## build the site into _docs, check its links, write README.md (ARGS=--draft leaves out what is not ready)
 	@echo "Building the site into _docs"
-	@$(PY) tools/docs.py
+	@$(PY) tools/docs.py $(ARGS)
 
 bench: $(STAMP) ## time the ladder, the NumPy RNN and sampling; train Shakespeare by the clock (BENCH=ladder ARGS="--seeds 5")
 	@for b in $(BENCH); do echo "Timing: bench/$$b.py $(ARGS)" && $(PY) bench/$$b.py $(ARGS) || exit 1; done
+
+bench-web: $(STAMP) ## size of the page, time to its first character and its speed, in Chromium
+	@echo "Timing: bench/web.py $(ARGS)"
+	@$(PY) bench/web.py $(ARGS)
 
 notebooks: $(STAMP) ## run every notebook, or NB="nbs/01_data.ipynb", slow cells too, and store the outputs
 	@echo "Running notebooks from top to bottom, threads: $(THREADS)"
@@ -57,6 +61,7 @@ readme: $(STAMP) ## write README.md from index.ipynb
 
 export: $(STAMP) ## write the modules from the notebooks, and clean the notebooks
 	@echo "Exporting the notebooks to lmfromscratch/ and cleaning them"
+	@$(PY) tools/colab.py
 	@$(BIN)/nbdev_export
 	@$(BIN)/nbdev_clean
 

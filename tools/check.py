@@ -1,4 +1,4 @@
-"Would `nbdev_export`, `nbdev_clean` or `make readme` change anything? Names the files; changes none of them"
+"Would `make export` or `make readme` change anything? Names the files; changes none of them"
 import os
 import shutil
 import subprocess
@@ -7,6 +7,7 @@ import tempfile
 from configparser import ConfigParser
 from pathlib import Path
 
+import colab
 import readme
 
 root = Path(__file__).resolve().parent.parent
@@ -44,11 +45,12 @@ def contents(root):
 
 
 def stale(root=root):
-    "Paths that `nbdev_export` or `nbdev_clean` would change, add or remove, found by running them on a copy"
+    "Paths that `make export` would change, add or remove, found by running its steps on a copy"
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp).resolve()
         copy_sources(root, tmp)
         before = contents(tmp)
+        list(colab.write(tmp))
         for p in tmp.rglob("*.py"):
             if is_exported(p): p.unlink()
         env = {k: v for k, v in os.environ.items() if k != "IN_TEST"} | {"PYTHONPATH": str(tmp)}

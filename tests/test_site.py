@@ -1,0 +1,346 @@
+"The site as its readers meet it: links, outputs, contrast, search, weight, and nothing from another host"
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from test_project import copy_checkout, edit
+
+root = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(root/"tools"))
+pytestmark = pytest.mark.skipif(not find_spec("smalldocs"), reason="smalldocs needs Python 3.11 or newer")
+chapters = sorted(p.stem[3:] for p in (root/"nbs").glob("[0-9][0-9]_*.ipynb"))
+max_weight = 1_500_000
+
+
+def run(*args, cwd=root):
+    cmd = [sys.executable, "tools/docs.py", *map(str, args)]
+    return subprocess.run(cmd, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    "The folder of a site that has just been built"
+    out = tmp_path_factory.mktemp("site")/"docs"
+    r = run("--check", "--out", out)
+    assert r.returncode == 0, r.stdout + r.stderr
+    return out
+
+
+@pytest.fixture(scope="session")
+def texts(site):
+    "The HTML of each page of the course by its address; the playground has tests of its own"
+    files = sorted(site.rglob("*.html"))
+    pages = {p.relative_to(site).as_posix(): p.read_text(encoding="utf-8") for p in files}
+    return {k: v for k, v in pages.items() if not k.startswith("playground/")}
+
+
+def without(html, *tags):
+    for t in tags: html = re.sub(rf"<{t}\b.*?</{t}>", "", html, flags=re.S)
+    return html
+
+
+# --- what is on the pages
+
+def test_every_chapter_has_a_page(texts):
+    wanted = {"index.html", "glossary.html", "references.html", "reference/index.html",
+              *(f"{o}.html" for o in chapters), *(f"reference/{o}.html" for o in chapters)}
+    assert wanted <= set(texts)
+
+
+def test_links_and_anchors(site):
+    import docs
+    assert list(docs.broken(site)) == []
+
+
+def test_nothing_raw_is_shown(texts):
+    "No object's name beside a figure, no warning, traceback or directive, no Markdown or maths left as it is"
+    for name, html in texts.items():
+        shown = without(html, "style", "script", "svg")
+        outputs = "".join(re.findall(r'<div class="cell-output.*?</pre>', shown, re.S))
+        for o in ("&lt;Figure", "&lt;Axes", "&lt;matplotlib", "Traceback (most recent", "Warning:"):
+            assert o not in outputs, f"{name} shows {o}"
+        assert not re.search(r"(?m)^#\s*\|", shown), f"{name} shows a directive"
+        prose = re.sub(r"<[^>]+>", "", without(shown, "pre", "code"))
+        prose = re.sub(r"\\[\[(].*?\\[\])]", "", prose, flags=re.S) # KaTeX draws these
+        assert not re.search(r"\]\([\w/.#-]+\)|^:::|\$\$|\\\[", prose, re.M), name
+
+
+@pytest.mark.parametrize("chapter", chapters)
+def test_chapter_has_its_outputs(texts, chapter):
+    [nb] = (root/"nbs").glob(f"[0-9][0-9]_{chapter}.ipynb")
+    cells = [c for c in json.loads(nb.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    shown = [c for c in cells if not re.search(r"^#\s*\| *(hide|export)\s*$", "".join(c["source"]), re.M)]
+    html = texts[f"{chapter}.html"]
+    figures = sum("image/svg+xml" in o.get("data", {}) or "image/png" in o.get("data", {})
+                  for c in shown for o in c["outputs"])
+    assert html.count("<figure") >= figures and html.count("<figcaption>") >= figures
+    texts = re.findall(r'<svg role="img" aria-label="[^"]{10,}"', html)
+    assert len(texts) >= figures, "a figure has no alternative text"
+    assert len(re.findall(r'<div class="cell-output', html)) >= sum(bool(c["outputs"]) for c in shown)
+    for o in ('"chapter-head"', "minutes to read", "Open in Colab", "<dt>Needs</dt>", '"neighbours"'):
+        assert o in html
+
+
+def exported(mod):
+    "`__all__` of a module, read from its source"
+    code = ast.parse((root/"lmfromscratch"/f"{mod}.py").read_text(encoding="utf-8"))
+    return next(ast.literal_eval(o.value) for o in code.body
+                if isinstance(o, ast.Assign) and o.targets[0].id == "__all__")
+
+
+def test_every_exported_name_is_in_the_reference(texts):
+    import reference
+    ids = {name: set(re.findall(r'\sid="([^"]+)"', html)) for name, html in texts.items()}
+    for mod in reference.chapters():
+        for name in exported(mod):
+            assert name.lower() in ids[f"reference/{mod}.html"], f"{name} is not in the reference"
+            assert name.lower() in ids[f"{mod}.html"], f"{name} has no place in its chapter"
+            assert f'{mod}.html#{name.lower()}"' in texts["reference/index.html"]
+
+
+def test_signatures_hold_no_markup(texts):
+    for name, html in texts.items():
+        for code in re.findall(r"<pre\b.*?</pre>", html, re.S):
+            plain = re.sub(r"<[^>]+>", "", code)
+            assert not re.search(r"\]\(https?://", plain), f"{name} shows raw links in code"
+
+
+re_paper = re.compile(r"https?://(?:arxiv\.org|doi\.org|jmlr\.org|proceedings\.mlr\.press)/[^\s)\"'\]]+")
+
+
+def test_papers_are_in_the_references(texts):
+    cited = {}
+    for p in sorted((root/"nbs").glob("[0-9][0-9]_*.ipynb")):
+        text = "\n".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"])
+        for url in re_paper.findall(text): cited.setdefault(url.rstrip(".,"), []).append(p.stem[3:])
+    lines = (root/"nbs"/"references.md").read_text(encoding="utf-8").splitlines()
+    shown = texts["references.html"]
+    for url, mods in cited.items():
+        n = sum(f"({url})" in o for o in lines)
+        assert n == 1, f"{url} of {', '.join(mods)} stands {n} times in nbs/references.md"
+        entry = shown[shown.index(f'href="{url}"'):].split("</li>")[0]
+        assert all(f'href="{o}.html"' in entry for o in mods), url
+    papers = [url for o in lines for url in re_paper.findall(o)]
+    assert sorted(papers) == sorted(cited), "a paper that no chapter cites"
+
+
+def outputs(nb):
+    "What the cells of a notebook print and show, as text"
+    cells = json.loads((root/"nbs"/nb).read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(o.get("text") or o.get("data", {}).get("text/plain", ""))
+                     for c in cells for o in c.get("outputs", []))
+
+
+def test_home_quotes_the_chapters():
+    "The figures of the front page are those that the cells of the chapters print"
+    text = "\n".join("".join(c["source"]) for c in json.loads((root/"index.ipynb").read_text())["cells"])
+    rows = re.findall(r"^\|[^|]+\| (\d\.\d{3}) \|[^|]+\| \[chapter \d+\]\((\w+\.ipynb)", text, re.M)
+    assert len(rows) > 8
+    for figure, nb in rows:
+        assert figure in outputs(nb), f"index.ipynb quotes {figure}, which {nb} does not print"
+    verses = re.search(r"15_verses.*?is at (\d\.\d+)\.", text).group(1)
+    assert verses in outputs("15_verses.ipynb")
+    here, there = outputs("index.ipynb"), outputs("07_train.ipynb")
+    for i in range(1, 8):
+        quoted = re.search(rf"LMModel{i} +\d+ +\d+ +([\d. ]+)", here).group(1).split()
+        exact = [o.split() for o in re.findall(rf"LMModel{i} +\d+ +\d+ +([\d. ]+)", there)]
+        off = [max(abs(float(a) - float(b)) for a, b in zip(quoted, o)) for o in exact]
+        assert min(off) <= 0.00051, f"model {i} has other figures in index.ipynb than in chapter 7"
+
+
+def test_colab_finds_an_install_cell(texts):
+    for p in sorted((root/"nbs").glob("[0-9][0-9]_*.ipynb")):
+        assert f"/nbs/{p.name}\">Open in Colab" in texts[f"{p.stem[3:]}.html"]
+        head = "".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"][:4])
+        assert "google.colab" in head and "pip" in head, f"{p.name} has no install cell: run `make export`"
+
+
+def test_ids_are_unique(texts):
+    for name, html in texts.items():
+        ids = re.findall(r'<(?!path|g|clipPath|use|defs|rect)\w[^>]*\sid="([^"]+)"', without(html, "svg"))
+        assert {o for o in ids if ids.count(o) > 1} == set(), name
+
+
+# --- in a browser
+
+@pytest.fixture(scope="session")
+def base(site, serve): return serve(site)
+
+
+@pytest.fixture(scope="session")
+def axe():
+    import docs
+    return (docs.node_modules()/"axe-core"/"axe.min.js").read_text(encoding="utf-8")
+
+
+# axe looks at each element by itself. What one function has made many times over is looked at some times on a
+# page: code without a colour that is new to the page, entries of the reference, rows of a table.
+simplify = """() => {
+    const seen = new Set(), all = what => [...document.querySelectorAll(what)], plain = [];
+    for (const o of all('.code')) {
+        const fresh = [...o.querySelectorAll('span')].map(s => s.className).filter(c => !seen.has(c));
+        if (!fresh.length) plain.push(o);
+        fresh.forEach(c => seen.add(c));
+    }
+    for (const o of [plain, all('section.api-heading')]) o.slice(10).forEach(o => o.remove());
+    all('tr:nth-child(n + 20)').forEach(o => o.remove());
+    all('svg[role=img]').forEach(o => o.replaceChildren());
+    all('details').forEach(o => { o.open = true; });
+}"""
+axe_run = """rules => axe
+    .run(document, {runOnly: rules, resultTypes: ['violations'], preload: false, iframes: false})
+    .then(r => r.violations.map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.target + ' ' +
+        n.any.concat(n.all).map(a => a.message).join(' ')).join(' | ')))"""
+rules = {"light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+         "dark": {"type": "rule", "values": ["color-contrast"]}}
+loaded = "performance.getEntriesByType('resource').map(o => o.decodedBodySize)"
+
+
+def test_pages_in_a_browser(base, browser, texts, axe):
+    "Every page: nothing from another host, no error, nothing missing or too wide; readable in light and dark"
+    faults, sizes, at = [], {}, ""
+    def say(what): faults.append(f"{at}: {what}")
+    def answered(r):
+        if r.status >= 400: say(f"{r.status} {r.url}")
+    def asked(r):
+        if not r.url.startswith((base, "data:", "blob:")): say(f"asks another host: {r.url}")
+    desk, phone = dict(width=1280, height=900), dict(width=390, height=844)
+    context = browser.new_context(viewport=desk, color_scheme="light")
+    page = context.new_page()
+    page.on("request", asked)
+    page.on("response", answered)
+    page.on("requestfailed", lambda r: say(f"fails to get {r.url}"))
+    page.on("console", lambda m: m.type in ("error", "warning") and say(m.text))
+    page.on("pageerror", lambda e: say(str(e)))
+    for at in texts:
+        page.goto(base + at)
+        # What a first visit loads, as if nothing were in the browser's cache
+        sizes[at] = len(texts[at].encode()) + sum(page.evaluate(loaded))
+        maths = page.locator(".math").count()
+        if page.locator(".math .katex").count() != maths: say("maths is not drawn")
+        if page.locator(".katex-error").count(): say("KaTeX does not understand a formula")
+        page.set_viewport_size(phone)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        if wide > phone["width"]: say(f"is {wide} wide on a phone")
+        page.evaluate(simplify)
+        page.evaluate(axe)
+        # The lists beside the text are alike on all pages, and a phone folds them away
+        for screen in (desk, phone) if at in ("index.html", "data.html", "reference/data.html") else (phone,):
+            page.set_viewport_size(screen)
+            for theme, which in rules.items():
+                if page.evaluate("document.documentElement.dataset.theme") != theme: page.click(".theme")
+                for o in page.evaluate(axe_run, which): say(f"in {theme}: {o}")
+        page.evaluate("localStorage.clear()")
+        page.set_viewport_size(desk)
+    context.close()
+    assert faults == []
+    assert {k: v for k, v in sizes.items() if v > max_weight} == {}, "heavier than 1.5 MB"
+
+
+def test_theme_is_kept(base, browser):
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(base + "index.html")
+    page.click(".theme")
+    page.goto(base + "rnn.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    context.close()
+
+
+@pytest.mark.parametrize("words, page", [
+    ("StreamLoader", "reference/data.html#streamloader"), ("vanish explode", "deep.html#vanish-or-explode"),
+    ("temperature", "generate.html")])
+def test_search(base, browser, words, page):
+    tab = browser.new_page()
+    tab.goto(base + "state.html")
+    tab.keyboard.press("/")
+    tab.keyboard.type(words)
+    tab.wait_for_selector(".hits a")
+    found = tab.eval_on_selector_all(".hits a", "as => as.map(a => a.getAttribute('href'))")
+    assert any(o.startswith(page) for o in found[:5]), found
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(base + found[0])
+    tab.close()
+
+
+def test_copy_and_folds(base, browser):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(base + "rnn.html")
+    block = page.locator(".code").nth(3)
+    block.hover()
+    block.locator(".copy").click()
+    page.wait_for_selector(".copy.done")
+    assert page.evaluate("navigator.clipboard.readText()") == block.locator("code").inner_text().rstrip("\n")
+    fold = page.locator("details.note").first
+    assert not fold.locator(".code").first.is_visible()
+    fold.locator("summary").click()
+    assert fold.locator(".code").first.is_visible()
+    context.close()
+
+
+# --- a build that must fail
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory): return copy_checkout(tmp_path_factory.mktemp("site-checkout"))
+
+
+def test_bad_sources_are_named(checkout):
+    nb = checkout/"nbs"/"03_state.ipynb"
+    good = nb.read_text(encoding="utf-8")
+    def fails_with(*words):
+        r = run("--check", "--out", "never", cwd=checkout)
+        assert r.returncode == 1 and all(o in r.stderr for o in words), r.stderr
+        assert not (checkout/"never").exists()
+    d = json.loads(good)
+    for c in d["cells"]:
+        if c["cell_type"] == "code": c["outputs"] = []
+    nb.write_text(json.dumps(d), encoding="utf-8")
+    fails_with("nbs/03_state.ipynb", "no outputs", "make notebooks NB=03_state")
+    nb.write_text(good, encoding="utf-8")
+    (checkout/"nbs"/"99_new.ipynb").write_text(good, encoding="utf-8")
+    fails_with("nbs/99_new.ipynb", "Add it to nbs/sidebar.yml")
+    (checkout/"nbs"/"99_new.ipynb").unlink()
+    edit(checkout/"nbs"/"sidebar.yml", "03_state.ipynb", "03_status.ipynb")
+    fails_with("nbs/03_state.ipynb", "there is no nbs/03_status.ipynb")
+    edit(checkout/"nbs"/"sidebar.yml", "03_status.ipynb", "03_state.ipynb")
+    edit(checkout/"index.ipynb", "# lmfromscratch", "# lmfromscratch, changed")
+    fails_with("README.md", "make readme")
+
+
+def test_bad_cells_are_named():
+    import docs
+    picture = dict(output_type="display_data", data={"image/svg+xml": "<svg/>"})
+    def said(source, *outputs): return " ".join(docs.cell_faults(dict(source=source, outputs=outputs)))
+    assert said("#| fig-alt: A line\n#| slow\nplot()", picture) == ""
+    assert "fig-alt" in said("plot()", picture)
+    assert "colon" in said("#| fig-cap: One: two\nplot()")
+    assert "KeyError" in said("d[1]", dict(output_type="error", ename="KeyError"))
+
+
+def test_broken_links_are_named(tmp_path):
+    import docs
+    (tmp_path/"sub").mkdir()
+    def page(name, *links, more=""):
+        (tmp_path/name).write_text(more + " ".join(f'<a href="{o}">link</a>' for o in links))
+    page("a.html", "sub/b.html#here", "none.html", "#no")
+    page("sub/b.html", "../a.html", "../a.html#no", more='<p id="here"></p>')
+    assert list(docs.broken(tmp_path)) == [
+        ("a.html", "the link none.html leads nowhere"), ("a.html", "the page of #no has no #no"),
+        ("sub/b.html", "the page of ../a.html#no has no #no")]
+
+
+def test_workflow_is_careful():
+    text = (root/".github"/"workflows"/"site.yml").read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (\S+)", text)
+    assert uses and all(re.fullmatch(r"actions/[\w-]+@v\d+(\.\d+)*", o) for o in uses)
+    assert "secrets." not in text and "permissions:\n  contents: read" in text
+    assert "make test" in text and "make docs" in text and "must run" in text
+    assert os.path.exists(root/"Makefile")
