@@ -344,3 +344,24 @@ def test_workflow_is_careful():
     assert "secrets." not in text and "permissions:\n  contents: read" in text
     assert "make test" in text and "make docs" in text and "must run" in text
     assert os.path.exists(root/"Makefile")
+
+
+@pytest.mark.parametrize("theme", rules)
+def test_playground_can_be_read_by_all(base, browser, axe, theme):
+    "axe on the page that runs the models: as it opens, and when it has written, coloured and shown its bars"
+    context = browser.new_context(viewport=dict(width=390, height=844), color_scheme=theme)
+    page = context.new_page()
+    page.goto(base + "playground/index.html?model=model7&pace=full&n=60&seed=1")
+    page.wait_for_selector("html[data-state=ready]")
+    page.evaluate(axe)
+    both = {"type": "tag", "values": rules["light"]["values"]}
+    assert page.evaluate(axe_run, both) == []
+    for colour in ("bits", "unit"):
+        page.select_option("#colour", colour)
+        page.click("#write") # The state is busy when this returns
+        page.wait_for_selector("html[data-state=ready] #text .t:nth-of-type(60)")
+        page.hover("#text .t:nth-of-type(20)")
+        assert page.evaluate(axe_run, both) == []
+    page.click("#tab-score")
+    assert page.evaluate(axe_run, both) == []
+    context.close()
