@@ -3,7 +3,7 @@ import os
 import shutil
 import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -32,14 +32,6 @@ def browser():
         b.close()
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    "Serves files without a word"
-    types = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | types
-
-    def log_message(self, *args): pass
-
-
 @pytest.fixture(scope="session")
 def page_site(tmp_path_factory):
     "The page with the models that the package carries, built once"
@@ -52,10 +44,11 @@ def page_site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def serve():
     "A function: the address at which a folder is served, for as long as the tests run"
+    from lmfromscratch.page import _Files
     servers = []
 
     def start(folder):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"

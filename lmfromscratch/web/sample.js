@@ -1,4 +1,4 @@
-// From probabilities to the next token: the arithmetic of `seeded_ids` in Python, in doubles.
+// From probabilities to the next token: what `generate` does in Python on the same files, in doubles.
 
 const tiny = 1.1754943508222875e-38 // Smallest normal float32: no logarithm of 0
 
