@@ -436,14 +436,20 @@ def read_text(file:str|Path # A text file in UTF-8
                          "Save it as UTF-8, or name a text file.") from None
 
 # %% ../nbs/01_data.ipynb #bbeb0dde
+def _is_file(source):
+    try: return Path(source).is_file()
+    except OSError: return False # Longer than a file's name can be
+
 def corpus(source:str|Path # A name such as 'shakespeare', the path of a text file, or the text itself
           ) -> str: # The text
-    "A text by name, by path, or as it is"
-    text, what = source, 'The text'
-    if isinstance(source, Path) or len(source) < 250 and '\n' not in source:
-        file = download_corpus(source) if source in corpora else Path(source)
-        if file.is_file(): text, what = read_text(file), file
-        elif isinstance(source, Path) or file.suffix or '/' in source:
+    "A text by name, by path, or as it is: a string that is no name and no file is text, but for one like 'a.txt'"
+    by_name = isinstance(source, str) and source in corpora
+    is_path = isinstance(source, Path) or source.endswith('.txt') and len(source.split()) == 1
+    if by_name or is_path or _is_file(source):
+        what = download_corpus(source) if by_name else Path(source)
+        if not what.is_file():
             raise FileNotFoundError(f"There is no file {source}. Texts known by name: {', '.join(corpora)}.")
+        text = read_text(what)
+    else: text, what = source, 'The text'
     if not text.strip(): raise ValueError(f"{what} is empty: a model needs some lines to learn from.")
     return text

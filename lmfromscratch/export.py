@@ -30,9 +30,8 @@ from .awdlstm import logits_of
 from .data import Vocab
 from .deep import LMModel5
 from .generate import _prompt_ids, generate_ids
-from .runs import write_whole
 from .state import LMModel3, LMModel4, StatefulLM, keep_state
-from .train import ModelFileError, n_params, writable_folder
+from .train import ModelFileError, n_params, writable_folder, write_whole
 from .unrolled import UnrolledLM
 
 # %% ../nbs/16_export.ipynb #6dcd612f

@@ -23,7 +23,7 @@ from .data import TextTooShort, Vocab
 from .generate import ColoredText, generate
 from .lstm import _check_shape
 from .state import StatefulLM, keep_state
-from .train import lm_loss, model_classes
+from .train import lm_loss, model_class, model_classes
 
 # %% ../nbs/10_gru.ipynb #c958c373
 class ResidualGRU(nn.Module):
@@ -131,12 +131,19 @@ def show(self:SampleLine, line):
 # %% ../nbs/10_gru.ipynb #4b750a6c
 class FromZeros(nn.Module):
     "The same model with an empty past for every batch, in training and in validation"
-    def __init__(self, model): # Any model with `unroll`
+    def __init__(self,
+                 model,         # Any model with `unroll`; a saved file has its name and config instead
+                 vocab_sz=None):# For `load_lm`: the model knows it
         super().__init__()
-        self.model, self.config = model, model.config
+        if isinstance(model, dict): model = model_class(model['name'])(**model['config'])
+        inner = dict(name=type(model).__name__, config=model.config)
+        self.model, self.config = model, dict(vocab_sz=model.config['vocab_sz'], model=inner)
+        self.regularized = getattr(model, 'regularized', False)
 
     def unroll(self, x, state=None): return self.model.unroll(x, state) # For `generate`
     def forward(self, x): return self.model.unroll(x)[0]
+
+model_classes['FromZeros'] = FromZeros
 
 # %% ../nbs/10_gru.ipynb #dd41e870
 def layer_gradients(model:CharGRU, # Plain or residual

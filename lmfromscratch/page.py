@@ -21,8 +21,9 @@ import lmfromscratch
 from .data import _pooch
 from .export import _files, _read_folder, export_onnx
 from .runs import load_run, read_settings
-from .train import ModelFileError, load_lm, n_params, pretrained_file, writable_folder
-from .verses import is_verse_run, open_verses
+from .train import (ModelFileError, load_lm, model_files, n_params, pretrained_file,
+                                 writable_folder)
+from .verses import is_verse_run, verse_start
 
 # %% ../nbs/17_page.ipynb #f86614f3
 web = Path(lmfromscratch.__file__).parent/'web'
@@ -86,7 +87,7 @@ def _pretrained():
 
 def _told(model, file):
     "What the file beside the weights tells of the training, without long lists"
-    d = json.loads(file.with_suffix('.json').read_text('utf-8')).get('training') or {}
+    d = json.loads(model_files(file)[1].read_text('utf-8')).get('training') or {}
     d = {k: v for k, v in d.items() if k != 'held_out'} | dict(parameters=n_params(model))
     source = (d.get('recipe') or {}).get('source')
     if source: d['recipe'] |= dict(source=Path(source).name) # Where it lies is nobody's business
@@ -111,12 +112,12 @@ def _prepare(run, folder, weights):
         (model, vocab), s = load_run(run), read_settings(run)
         training = _told(model, run/'model') if (run/'model.json').is_file() else {}
         source = f", trained on {Path(s.source).name}" if s.source else ''
-        prompts = [open_verses(run).start] if is_verse_run(run) else []
+        prompts = [verse_start(run, vocab)] if is_verse_run(run) else []
         export_onnx(model, vocab, folder, weights, prompts, training)
         return run.name, run.name, f"{s.model} with {n_params(model):,} weights{source}.", None
-    model, vocab = load_lm(run)
-    export_onnx(model, vocab, folder, weights, training=_told(model, run.with_suffix('')))
-    return run.stem, run.stem, f"{type(model).__name__} with {n_params(model):,} weights.", None
+    (model, vocab), name = load_lm(run), model_files(run)[0].name.removesuffix('.safetensors')
+    export_onnx(model, vocab, folder, weights, training=_told(model, run))
+    return name, name, f"{type(model).__name__} with {n_params(model):,} weights.", None
 
 # %% ../nbs/17_page.ipynb #b89d970f
 _page_format = 'lmfromscratch page 1'

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['text_recipes', 'CharLSTM', 'Circle', 'warm_cosine', 'in_threads', 'TextRecipe', 'RunSettings', 'check_settings',
-           'Run', 'write_whole', 'read_checkpoint', 'new_run', 'read_settings', 'open_run', 'stop_signals', 'cores',
-           'bf16_is_faster', 'score', 'plot_run', 'machine', 'load_run', 'publish']
+           'Run', 'read_checkpoint', 'new_run', 'read_settings', 'open_run', 'stop_signals', 'cores', 'seconds_a_batch',
+           'choose_bf16', 'score', 'plot_run', 'machine', 'load_run', 'publish']
 
 # %% ../nbs/12_runs.ipynb #a10fa002
 import hashlib
@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,20 +28,20 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
+from fastcore.imports import in_notebook
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
 # %% ../nbs/12_runs.ipynb #51202443
-import lmfromscratch.gru      # noqa: F401  Its models are known by name then
-import lmfromscratch.unrolled # noqa: F401  Likewise
 from .awdlstm import dropout_mask, logits_of
 from .data import TextTooShort, Vocab, corpora, corpus, palette
 from .generate import generate, lend_forward
 from .state import StatefulLM, keep_state, map_state
 from .train import (LossNotFinite, ModelFileError, _first_step, lm_loss, load_lm,
-                                 model_classes, n_params, save_lm, writable_folder)
+                                 model_class, model_classes, n_params, save_lm, writable_folder,
+                                 write_whole)
 
 # %% ../nbs/12_runs.ipynb #f01f893b
 class CharLSTM(StatefulLM):
@@ -222,7 +223,7 @@ class RunSettings(TextRecipe):
     valid:float=0.1       # Share of the text, at its end, kept for validation
     seed:int=0            # Seeds weights and dropout
     threads:int|None=None # Threads that share the rows; None: as many as there are cores, 8 at most
-    bf16:bool|None=False  # Train in bfloat16; None: if that is faster here
+    bf16:bool|None=False  # Train in bfloat16; None: if it can be done here, and faster
     device:str='cpu'      # Where the model is
     source:str|None=None  # Name or path of the text
     sha256:str=''         # Of the text
@@ -236,8 +237,7 @@ def check_settings(s:RunSettings):
         if v is not None and not v > 0: raise ValueError(f"{name} must be above 0, not {v}.")
     if not 0 < s.valid < 1:
         raise ValueError(f"valid, the share kept for validation, must lie between 0 and 1, not {s.valid}.")
-    if s.model not in model_classes:
-        raise ValueError(f"There is no model {s.model!r}; known are {', '.join(model_classes)}.")
+    model_class(s.model)
     if s.device not in ('cpu', 'cuda') or s.device == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"There is no device {s.device!r} here: use cpu.")
     if len(s.vocab) < 2:
@@ -251,10 +251,10 @@ class Run:
         self.folder, self.settings = Path(folder), s
         self.vocab = Vocab(s.vocab, sep='')
         self.circle, self.valid_ids = self._split(ids)
-        with torch.random.fork_rng(devices=[]):
+        with self._own_dice():
             torch.manual_seed(s.seed)
             self.model = self._new_model().to(s.device)
-            self.rng = torch.get_rng_state()
+            self.rng = self._dice()
         self.opt = torch.optim.AdamW(self.model.parameters(), lr=s.lr, betas=s.betas, weight_decay=s.wd,
                                      fused=True)
         self.step, self.seconds, self.state, self.rows, self.losses = 0, 0., None, [], []
@@ -273,7 +273,21 @@ def _split(self:Run, ids):
     return Circle(ids[:cut].to(s.device), s.bs, s.sl), ids[cut:]
 
 @patch
-def _new_model(self:Run): return model_classes[self.settings.model](len(self.vocab), **self.settings.args)
+def _on_gpu(self:Run): return self.settings.device == 'cuda'
+
+@patch
+def _own_dice(self:Run):
+    "A context after which PyTorch's random numbers continue as before"
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if self._on_gpu() else [])
+
+@patch
+def _dice(self:Run):
+    "The state of the random numbers: the CPU's, and the GPU's if that draws the masks"
+    on_gpu = dict(rng_cuda=torch.cuda.get_rng_state()) if self._on_gpu() else {}
+    return dict(rng=torch.get_rng_state()) | on_gpu
+
+@patch
+def _new_model(self:Run): return model_class(self.settings.model)(len(self.vocab), **self.settings.args)
 
 # %% ../nbs/12_runs.ipynb #cf24082a
 @patch
@@ -281,11 +295,8 @@ def train_step(self:Run):
     "One batch: forward, backward, clip, update"
     s = self.settings
     for group in self.opt.param_groups: group['lr'] = s.lr * warm_cosine(self.done, s.warmup)
-    x, y = self.circle.batch(self.step)
     self._forget()
-    with torch.autocast(s.device, torch.bfloat16, enabled=s.bf16 and s.device != 'cpu'):
-        output, state = self.model.unroll(x, self.state)
-    loss = lm_loss(logits_of(output).float(), y)
+    loss, state = self._forward(self.step)
     self.opt.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(self.model.parameters(), s.clip)
@@ -297,6 +308,14 @@ def train_step(self:Run):
     self.state = map_state(torch.Tensor.detach, state) if getattr(self.model, 'carry', True) else None
     self.step += 1
     self.losses.append(value)
+
+@patch
+def _forward(self:Run, step):
+    "Loss and state of a batch; on a GPU in bfloat16 if the settings say so, on a CPU `in_threads` sees to it"
+    s, (x, y) = self.settings, self.circle.batch(step)
+    with torch.autocast(s.device, torch.bfloat16, enabled=bool(s.bf16) and s.device != 'cpu'):
+        output, state = self.model.unroll(x, self.state)
+    return lm_loss(logits_of(output).float(), y), state
 
 @patch
 def _forget(self:Run):
@@ -333,21 +352,13 @@ def note(self:Run, valid:bool):
 # %% ../nbs/12_runs.ipynb #6de8b63b
 def _flat(state): return [] if state is None else [state] if isinstance(state, torch.Tensor) else list(state)
 
-def write_whole(file:Path, write, keep:bool=False):
-    "Call `write(temporary path)`, force it to the disk, rename it to `file`; `keep` the old as `-before`"
-    part = file.with_name(file.name + '.part')
-    write(part)
-    with open(part, 'rb+') as f: os.fsync(f.fileno())
-    if keep and file.exists(): os.replace(file, file.with_name(f'{file.stem}-before{file.suffix}'))
-    os.replace(part, file)
-
 @patch
 def save(self:Run):
     "Write the checkpoint"
     tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
     for i, d in self.opt.state_dict()['state'].items(): tensors |= {f'opt.{i}.{k}': v for k, v in d.items()}
     tensors |= {f'state.{i}': o for i, o in enumerate(_flat(self.state))}
-    tensors = {k: v.detach().cpu().clone() for k, v in (tensors | {'rng': self.rng}).items()}
+    tensors = {k: v.detach().cpu().clone() for k, v in (tensors | self.rng).items()}
     about = dict(step=self.step, seconds=self.seconds, rows=self.rows, losses=self.losses)
     write_whole(self.folder/'checkpoint.safetensors',
                 lambda o: save_file(tensors, o, {'run': json.dumps(about)}), keep=True)
@@ -380,7 +391,8 @@ def restore(self:Run):
     self.opt.load_state_dict(opt)
     state = [tensors[f'state.{i}'].to(self.settings.device) for i in range(len(_part(tensors, 'state.')))]
     self.state = None if not state else state[0] if len(state) == 1 else tuple(state)
-    self.rng, self.step, self.seconds = tensors['rng'], about['step'], about['seconds']
+    self.rng |= {k: tensors[k] for k in self.rng if k in tensors} # One begun elsewhere has no GPU's
+    self.step, self.seconds = about['step'], about['seconds']
     self.rows, self.losses = about['rows'], about['losses']
 
 # %% ../nbs/12_runs.ipynb #dd9a5dda
@@ -407,7 +419,7 @@ def new_run(text:str|Path,       # As for `corpus`: a name, a path, or the text 
     if (folder/'run.json').exists():
         raise ValueError(f"{folder} holds a run already: `lmfs resume` goes on with it; or name another.")
     run = Run(folder, s, Vocab(s.vocab, sep='').encode(chars))
-    if s.bf16 is None: run.settings = s = replace(s, bf16=bf16_is_faster(run))
+    run.settings = s = replace(s, bf16=choose_bf16(run, s.bf16))
     writable_folder(folder)
     _write_settings(s, folder)
     run.save()
@@ -466,31 +478,54 @@ def cores() -> int:
     "Processor cores that this process may use"
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
-def _seconds_a_batch(run, bf16, repeats):
-    "The shortest time of forward and backward"
-    x, y = run.circle.batch(0)
-    times = []
-    with torch.random.fork_rng(devices=[]), in_threads(run.model, run.settings.threads, bf16):
-        for _ in range(repeats):
-            start = time.perf_counter()
-            lm_loss(run.model.unroll(x)[0], y).backward()
-            times.append(time.perf_counter() - start)
-    run.opt.zero_grad()
+def seconds_a_batch(run:Run, bf16:bool, repeats:int=1) -> float:
+    "The shortest time of forward and backward, done as training does them; what can't be done is an error"
+    settings, times = run.settings, []
+    run.settings = replace(settings, bf16=bf16)
+    try:
+        with run._ready():
+            for _ in range(repeats):
+                start = time.perf_counter()
+                run._forward(run.step)[0].backward()
+                next(run.model.parameters()).grad.sum().item() # A GPU is done only now
+                times.append(time.perf_counter() - start)
+    finally:
+        run.settings = settings
+        run.opt.zero_grad()
     return min(times)
 
-def bf16_is_faster(run:Run, repeats:int=4) -> bool:
-    "Is a batch in bfloat16 computed in less than 0.87 of the time of one in float32?"
-    if run.settings.device != 'cpu': return True
-    return _seconds_a_batch(run, True, repeats) < 0.87*_seconds_a_batch(run, False, repeats)
+# %% ../nbs/12_runs.ipynb #5f3c1a90
+def choose_bf16(run:Run, # Not yet begun
+                asked:bool|None # As in `RunSettings`
+               ) -> bool:
+    "Whether to train in bfloat16: what is slower here is not chosen, what can't be computed here is refused"
+    if asked is False: return False
+    try: seconds = seconds_a_batch(run, True, 1 if asked else 4)
+    except RuntimeError as e: # What PyTorch raises where a layer has no kernel for it
+        if asked is None: return False
+        raise ValueError(f"Here PyTorch can't train {run.settings.model} in bfloat16: "
+                         f"{str(e).splitlines()[0][:100]}\nUse float32, or let auto choose.") from e
+    return asked or seconds < 0.87*seconds_a_batch(run, False, 4)
+
+@patch
+def _fall_back(self:Run):
+    "A run that was begun in bfloat16 may be resumed where that can't be computed"
+    if not self.settings.bf16: return
+    try: seconds_a_batch(self, True)
+    except RuntimeError:
+        self.settings = replace(self.settings, bf16=False)
+        print("This run was begun in bfloat16, which can't be computed here: it continues in float32.")
 
 # %% ../nbs/12_runs.ipynb #f7dce4f3
 @patch
 def train(self:Run,
-          progress:bool=True,   # A bar, the losses and a line of sample text
+          progress:bool=True,   # A bar, or outside a terminal and a notebook a line every tenth
           save_every:float=30.  # Seconds between two checkpoints
          ) -> Run:
     "Train until the budget is spent or Ctrl-C is pressed; both leave a checkpoint"
-    bar = tqdm(total=100, initial=int(100*self.done), disable=not progress,
+    self._fall_back()
+    live = progress and (sys.stderr.isatty() or in_notebook())
+    bar = tqdm(total=100, initial=int(100*self.done), disable=not live,
                bar_format='{l_bar}{bar}| {elapsed}{postfix}')
     with stop_signals() as stop, self._ready(), bar:
         start, saved = time.perf_counter() - self.seconds, self.seconds
@@ -498,7 +533,7 @@ def train(self:Run,
             mark = int(100*self.done)
             self.train_step()
             self.seconds = time.perf_counter() - start
-            if int(100*self.done) > mark: self._report(mark, bar)
+            if int(100*self.done) > mark: self._report(mark, bar, progress)
             if self.seconds - saved > save_every:
                 self._keep()
                 saved = self.seconds
@@ -510,8 +545,9 @@ def train(self:Run,
 @contextmanager
 def _ready_to_train(self):
     s = self.settings
-    with torch.random.fork_rng(devices=[]), in_threads(self.model, s.threads, s.bf16):
-        torch.set_rng_state(self.rng)
+    with self._own_dice(), in_threads(self.model, s.threads, s.bf16):
+        torch.set_rng_state(self.rng['rng'])
+        if 'rng_cuda' in self.rng: torch.cuda.set_rng_state(self.rng['rng_cuda'])
         self.model.train()
         _first_step() # PyTorch's first one imports for seconds
         yield
@@ -521,20 +557,21 @@ Run._ready = _ready_to_train
 # %% ../nbs/12_runs.ipynb #ecce3fd9
 @patch
 def _keep(self:Run):
-    self.rng = torch.get_rng_state()
+    self.rng = self._dice()
     self.save()
 
 @patch
-def _report(self:Run, mark, bar):
+def _report(self:Run, mark, bar, progress):
     now = int(100*self.done)
     look = now//10 > mark//10
     self.note(valid=look)
     row = self.rows[-1]
     bar.update(now - mark)
     bar.set_postfix_str(f"{row['characters']:,} characters, loss {row['train_loss']:.3f}")
-    if look and not bar.disable:
-        losses = f"train {row['train_loss']:.3f}  valid {row['valid_loss']:.3f}"
-        bar.write(f"{now:3}% {row['seconds']:5.0f} s  {losses}  {self.sample(60)!r}")
+    if not (look and progress): return
+    losses = f"train {row['train_loss']:.3f}  valid {row['valid_loss']:.3f}"
+    line = f"{now:3}% {row['seconds']:5.0f} s  {losses}  {self.sample(60)!r}"
+    print(line, flush=True) if bar.disable else bar.write(line)
 
 @patch
 def sample(self:Run, n:int=80, # Characters
@@ -650,7 +687,7 @@ def load_run(folder:str|Path # Of a run
     s = read_settings(folder)
     try: tensors, _ = read_checkpoint(folder)
     except ModelFileError: return load_lm(Path(folder)/'model')
-    model = model_classes[s.model](len(s.vocab), **s.args)
+    model = model_class(s.model)(len(s.vocab), **s.args)
     model.load_state_dict(_part(tensors, 'model.'))
     return model.eval(), Vocab(s.vocab, sep='')
 
@@ -663,5 +700,5 @@ def publish(run:Run,        # Finished
     small = deepcopy(run.model).bfloat16()
     table = run.scores(deepcopy(small).float())
     save_lm(small, run.vocab, file, **training, **run.about(), valid=table.nats.to_dict())
-    pd.DataFrame(run.rows).to_csv(Path(file).with_suffix('.csv'), index=False)
+    pd.DataFrame(run.rows).to_csv(f'{file}.csv', index=False)
     return table

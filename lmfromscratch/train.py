@@ -6,7 +6,8 @@
 __all__ = ['recipes', 'model_classes', 'lm_loss', 'Perplexity', 'evaluate', 'Recipe', 'batch_parts', 'LeanLearner', 'FusedAdamW',
            'one_cycle', 'LeanScheduler', 'LeanRecorder', 'LossNotFinite', 'StopAtNaN', 'lm_learner', 'recipe_learner',
            'n_params', 'history', 'train_recipe', 'compare', 'last_epochs', 'ladder_table', 'plot_accuracy',
-           'plot_losses', 'ModelFileError', 'save_lm', 'load_lm', 'pretrained_file', 'writable_folder', 'course']
+           'plot_losses', 'ModelFileError', 'model_class', 'model_files', 'write_whole', 'save_lm', 'load_lm',
+           'pretrained_file', 'writable_folder', 'course']
 
 # %% ../nbs/07_train.ipynb #70028ed9
 import json
@@ -15,6 +16,7 @@ import os
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -548,10 +550,41 @@ class ModelFileError(ValueError):
 
 model_classes = {c.__name__:c for c in (LMModel1, LMModel2, LMModel3, LMModel4, LMModel5, LMModel6, LMModel7)}
 
-def _model_files(file):
+def model_class(name:str # Such as 'CharLSTM'
+               ) -> type:
+    "The class of that name; all chapters are imported before it is said to be unknown"
+    if str(name) not in model_classes: import_module('lmfromscratch.all')
+    if str(name) in model_classes: return model_classes[name]
+    raise ModelFileError(f"There is no model {name!r}; known are {', '.join(model_classes)}.")
+
+# %% ../nbs/07_train.ipynb #7d01aa3e
+def model_files(file:str|Path # Path with or without ending; other dots in its name are no ending
+               ) -> tuple[Path, Path]: # With the endings .safetensors and .json
+    "The two files of a saved model"
     file = Path(file)
-    stem = file.with_suffix('') if file.suffix in ('.safetensors', '.json') else file
-    return stem.with_name(stem.name + '.safetensors'), stem.with_name(stem.name + '.json')
+    if file.suffix in ('.safetensors', '.json'): file = file.with_suffix('')
+    return file.with_name(file.name + '.safetensors'), file.with_name(file.name + '.json')
+
+def _write_part(file, write):
+    "Call `write(temporary path)` and force what it wrote to the disk"
+    part = file.with_name(file.name + '.part')
+    write(part)
+    with open(part, 'rb+') as f: os.fsync(f.fileno())
+    return part
+
+def _sync_folder(folder):
+    "A new name is on the disk only when its folder is; Windows has no way to ask for that"
+    if os.name == 'nt': return
+    handle = os.open(folder, os.O_RDONLY)
+    try: os.fsync(handle)
+    finally: os.close(handle)
+
+def write_whole(file:Path, write, keep:bool=False):
+    "Call `write(temporary path)`, force it to the disk, rename it to `file`; `keep` the old as `-before`"
+    part = _write_part(file, write)
+    if keep and file.exists(): os.replace(file, file.with_name(f'{file.stem}-before{file.suffix}'))
+    os.replace(part, file)
+    _sync_folder(file.parent)
 
 # %% ../nbs/07_train.ipynb #b0040112
 def save_lm(model:nn.Module, # Any model of the course
@@ -563,15 +596,15 @@ def save_lm(model:nn.Module, # Any model of the course
     if len(vocab) != model.config['vocab_sz']:
         raise ValueError(f"The model has {model.config['vocab_sz']} tokens and the vocabulary {len(vocab)}: "
                          "save it with its own.")
-    weights, about = _model_files(file)
+    weights, about = model_files(file)
     d = dict(format='lmfromscratch 1', model=type(model).__name__, config=model.config, vocab=vocab.to_dict(),
              training=training)
     text = json.dumps(d, ensure_ascii=False, indent=1)
     weights.parent.mkdir(parents=True, exist_ok=True)
-    temp = [o.with_name(o.name + '.part') for o in (weights, about)]
-    _save_weights(model, str(temp[0]))
-    temp[1].write_text(text, encoding='utf-8')
-    for a, b in zip(temp, (weights, about)): os.replace(a, b)
+    parts = [_write_part(weights, lambda o: _save_weights(model, str(o))),
+             _write_part(about, lambda o: o.write_text(text, encoding='utf-8'))]
+    for part, file in zip(parts, (weights, about)): os.replace(part, file)
+    _sync_folder(weights.parent)
     return weights
 
 # %% ../nbs/07_train.ipynb #df72d28b
@@ -585,18 +618,17 @@ def _read_about(about):
     except (ValueError, KeyError, TypeError) as e:
         why = f"{type(e).__name__}: {e}"
         raise ModelFileError(f"{about} does not describe a model of lmfromscratch ({why}).") from e
-    if not isinstance(name, str) or name not in model_classes:
-        raise ModelFileError(f"{about} holds a {name!r}; known are {', '.join(model_classes)}.")
     if len(vocab) != size:
         raise ModelFileError(f"{about}: the vocabulary has {len(vocab)} tokens, the model {size}.")
-    return model_classes[name], config, vocab
+    try: return model_class(name), config, vocab
+    except ModelFileError as e: raise ModelFileError(f"{about}: {e}") from e
 
 # %% ../nbs/07_train.ipynb #2338810f
 def load_lm(file:str|Path, # Path with or without ending
             device='cpu'   # Where the model goes
            ) -> tuple[nn.Module, Vocab]: # In evaluation mode
     "A model that `save_lm` saved, with its vocabulary; nothing in the files is run"
-    weights, about = _model_files(file)
+    weights, about = model_files(file)
     for o in (weights, about):
         if o.is_file(): continue
         raise ModelFileError(f"No saved model at {file}: {o} is missing. "

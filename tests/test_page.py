@@ -3,6 +3,7 @@ import json
 import math
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromsc
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
 
 from lmfromscratch.awdlstm import LMModel7
-from lmfromscratch.data import Vocab, number_words
+from lmfromscratch.data import Vocab, human_numbers, number_words
 from lmfromscratch.export import export_onnx, load_onnx, token_logps
 from lmfromscratch.generate import generate, next_token_table
 from lmfromscratch.gru import CharGRU
 from lmfromscratch.page import build_page
 from lmfromscratch.runs import CharLSTM, score
+from lmfromscratch.train import save_lm
+from lmfromscratch.verses import new_verses, verse_recipe
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 letters = Vocab('\n !,.abcdefghijklmnopqrstuvwxyz', sep='')
@@ -452,6 +455,21 @@ def test_loading_shows_bytes_and_the_facts_stand_on_the_page(reader, site):
     r.close()
 
 
+def test_no_step_has_no_duration(reader, site):
+    "A text that is as long as the page keeps: to continue takes no step, and there is no time to tell"
+    r, worker = reader(), (site/'worker.js').read_text('utf-8')
+    full = re.sub(r'maxTokens = [\d_]+', 'maxTokens = 24', worker)
+    assert full != worker
+    r.route('**/worker.js', lambda route: route.fulfill(body=full, content_type='text/javascript'))
+    r.open('?model=words')
+    r.write('one . two .', length=100, pace='full')
+    assert 'as long as this page keeps' in r.said('stats') and ' ms for each' in r.said('stats')
+    r.write(button='#more')
+    assert 'as long as this page keeps' in r.said('stats')
+    assert 'NaN' not in r.inner_text('body') and ' ms for each' not in r.said('stats')
+    r.close()
+
+
 def test_readable_by_others_than_eyes(page):
     p = page('letters')
     nameless = p.evaluate("""() => [...document.querySelectorAll('button, input, select, textarea, canvas')]
@@ -461,6 +479,22 @@ def test_readable_by_others_than_eyes(page):
     text = p.write('the ', length=20)
     assert p.get_attribute('#say', 'aria-live') == 'polite' and text[4:].strip()[:9] in p.said('say')
     assert p.get_attribute('#text', 'aria-live') is None # Else each character would be read out
+
+
+def test_a_name_with_a_dot_and_runs_whose_text_is_gone(site, tmp_path):
+    "A checkpoint of SaveEachEpoch; a run over a file of lines that has moved; one that was begun with a list"
+    lines = [f'{o}\n' for o in human_numbers()[:60]]
+    (tmp_path/'lines.txt').write_text(''.join(lines))
+    tiny = dict(recipe=replace(verse_recipe, args=dict(n_hidden=8, n_emb=4), bs=4, sl=64), threads=1, steps=1)
+    moved, listed = tmp_path/'moved', tmp_path/'listed'
+    new_verses(tmp_path/'lines.txt', moved, **tiny).train(progress=False).write()
+    new_verses(['>' + o for o in lines], listed, **tiny).train(progress=False).write()
+    (tmp_path/'lines.txt').unlink()
+    dotted = save_lm(CharLSTM(len(letters), 8), letters, tmp_path/'epoch003_loss1.4523')
+    index = build_page([dotted, moved, listed], tmp_path/'www')
+    assert [o['title'] for o in index['models']] == ['epoch003_loss1.4523', 'moved', 'listed']
+    about = [json.loads((tmp_path/'www'/o['folder']/'model.json').read_text()) for o in index['models']]
+    assert [o['prompts'] for o in about] == [[], ['<'], ['>']]
 
 
 def test_small_and_its_own(site):

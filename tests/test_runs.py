@@ -21,7 +21,7 @@ from lmfromscratch.train import LossNotFinite, ModelFileError, lm_loss
 
 text = '\n'.join(human_numbers()[:1500])
 small = TextRecipe('CharLSTM', dict(n_hidden=24, n_emb=16, dropout=0.2), bs=8, sl=16)
-options = ('--hidden', '24', '--bs', '8', '--sl', '16', '--threads', '2', '--precision', 'float32', '--quiet')
+options = ('--hidden', '24', '--bs', '8', '--sl', '16', '--threads', '2', '--precision', 'auto', '--quiet')
 
 
 @pytest.fixture
@@ -222,3 +222,94 @@ def test_scoring_and_sampling_leave_a_training_alone(tmp_path, whole):
 def test_too_short_to_score(whole):
     with pytest.raises(TextTooShort, match='none to predict'): score(whole.model, whole.vocab, '')
     assert map_state(lambda o: o, None) is None
+
+
+# --- processors and devices
+
+@pytest.fixture
+def no_bf16(monkeypatch):
+    "A processor on which PyTorch has no LSTM in bfloat16: most laptops"
+    plain = torch.nn.LSTM.forward
+    def forward(self, x, state=None):
+        if torch.is_autocast_enabled('cpu'):
+            raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation")
+        return plain(self, x, state)
+    monkeypatch.setattr(torch.nn.LSTM, 'forward', forward)
+
+
+def test_what_cannot_be_computed_is_never_chosen(no_bf16, tmp_path, file):
+    run = new_run(text, tmp_path/'run', small, steps=3, threads=2, bf16=None)
+    assert run.settings.bf16 is False and read_settings(tmp_path/'run').bf16 is False
+    assert run.train(progress=False).step == 3
+    r = lmfs('train', file, '--steps', '3', '--out', tmp_path/'auto', *options)
+    assert r.returncode == 0 and 'float32' in r.stdout, r.stderr
+
+
+def test_bfloat16_by_name_where_it_cannot_be_computed(no_bf16, tmp_path, file):
+    by_name = [o if o != 'auto' else 'bfloat16' for o in options]
+    said = complaint('train', file, '--steps', '3', '--out', tmp_path/'run', *by_name)
+    lines = said.strip().splitlines()
+    assert len(lines) == 2 and "can't train CharLSTM in bfloat16" in lines[0] and 'float32' in lines[1]
+    assert not (tmp_path/'run').exists()
+    assert new_run(text, tmp_path/'gru', text_recipes['gru'], steps=1, threads=1, bf16=True).settings.bf16
+
+
+def test_here_too_what_is_chosen_trains(tmp_path):
+    "Whatever this processor is: the choice can be computed, and is right as far as it can be wrong"
+    run = new_run(text, tmp_path/'run', small, steps=3, threads=2, bf16=None)
+    assert run.train(progress=False).step == 3
+    try: seconds_a_batch(run, True)
+    except RuntimeError: assert run.settings.bf16 is False
+
+
+def test_a_trial_leaves_no_trace(tmp_path):
+    a = new_run(text, tmp_path/'a', small, steps=5, threads=1, bf16=False)
+    b = new_run(text, tmp_path/'b', small, steps=5, threads=1, bf16=False)
+    before = torch.get_rng_state()
+    seconds_a_batch(b, False, 3)
+    assert torch.equal(torch.get_rng_state(), before) and b.settings.bf16 is False
+    same(a.train(progress=False), b.train(progress=False))
+
+
+def test_a_run_in_bfloat16_is_resumed_elsewhere_in_float32(no_bf16, tmp_path, capsys):
+    new_run(text, tmp_path/'run', small, steps=4, threads=1)
+    d = json.loads((tmp_path/'run'/'run.json').read_text()) | dict(bf16=True)
+    (tmp_path/'run'/'run.json').write_text(json.dumps(d))
+    assert open_run(tmp_path/'run', text).train(progress=False).step == 4
+    assert 'continues in float32' in capsys.readouterr().out
+
+
+def test_the_random_state_of_the_device_is_kept(tmp_path, monkeypatch):
+    "A stub stands for the GPU, whose masks its own random numbers decide"
+    state = [torch.arange(16, dtype=torch.uint8)]
+    monkeypatch.setattr(torch.cuda, 'get_rng_state', lambda *a: state[0].clone())
+    monkeypatch.setattr(torch.cuda, 'set_rng_state', lambda o, *a: state.__setitem__(0, o.clone()))
+    run = new_run(text, tmp_path/'run', small, steps=4, threads=1)
+    monkeypatch.setattr(Run, '_on_gpu', lambda self: True)
+    monkeypatch.setattr(Run, '_own_dice', lambda self: torch.random.fork_rng(devices=[]))
+    run.rng = run._dice()
+    state[0] += 5
+    run._keep()
+    state[0] = torch.zeros(16, dtype=torch.uint8)
+    again = open_run(tmp_path/'run', text)
+    with again._ready(): assert torch.equal(state[0], torch.arange(16, dtype=torch.uint8) + 5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU: the test above has a stub instead')
+def test_a_run_on_a_gpu_goes_on_to_the_bit(tmp_path):
+    how = dict(steps=12, device='cuda')
+    whole = new_run(text, tmp_path/'whole', small, **how).train(progress=False)
+    half = new_run(text, tmp_path/'half', small, **how)
+    with half._ready():
+        for _ in range(5): half.train_step()
+        half._keep()
+    same(open_run(tmp_path/'half', text).train(progress=False), whole, rows=False)
+
+
+def test_off_a_terminal_a_line_every_tenth(tmp_path, capsys):
+    new_run(text, tmp_path/'run', small, steps=40, threads=1).train()
+    lines = [o for o in capsys.readouterr().out.splitlines() if '%' in o]
+    assert [o.split('%')[0].strip() for o in lines] == [str(10*i) for i in range(1, 11)]
+    assert all('train' in o and 'valid' in o for o in lines)
+    new_run(text, tmp_path/'quiet', small, steps=10, threads=1).train(progress=False)
+    assert capsys.readouterr().out == ''

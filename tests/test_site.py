@@ -250,6 +250,8 @@ def test_theme_is_kept(base, browser):
     page.click(".theme")
     page.goto(base + "rnn.html")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.goto(base + "playground/index.html")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark", "the playground's is another"
     context.close()
 
 

@@ -124,3 +124,9 @@ def test_tiny_text(text, tmp_path):
     run = train_verses(tmp_path/'tiny.txt', tmp_path/'run', steps=3, progress=False, **how)
     assert torch.isfinite(torch.tensor(run.table.nats.item()))
     assert open_verses(tmp_path/'run').held_out == run.held_out
+
+
+def test_no_character_to_write_and_a_bad_number(run):
+    assert write_verses(run.model, run.vocab, '<odd>\tt', n=2, longest=0) == ['<odd>\tt']*2
+    with pytest.raises(ValueError, match='longest, in characters, must be 0 or more'):
+        write_verses(run.model, run.vocab, longest=-1)

@@ -178,7 +178,7 @@ def eyebrow(p):
 
 
 # Before the first paint: the reader's choice of light or dark, or else the system's
-early = ("(()=>{let t;try{t=localStorage.getItem('theme')}catch(e){}"
+early = ("(()=>{let t;try{t=localStorage.getItem('lmfs-theme')}catch(e){}"
          "t=t||(matchMedia('(prefers-color-scheme: dark)').matches?'dark':'light');"
          "const d=document.documentElement;d.dataset.theme=t;d.dataset.bsTheme=t;"
          "d.classList.toggle('quarto-dark',t==='dark');d.classList.add('js')})()")

@@ -371,13 +371,13 @@ function finish(o) {
   ended = null
   const n = o.written, each = o.stepMs, took = seconds(o.seconds), focus = document.activeElement
   const early = {stopped: 'Stopped: ', full: 'The text is as long as this page keeps: '}[o.why] ?? ''
-  Object.assign($('stats').dataset, {written: n, seconds: o.seconds, step: each, why: o.why})
+  Object.assign($('stats').dataset, {written: n, seconds: o.seconds, step: each ?? '', why: o.why})
   if (n > 0 && (speed === null || !currentPace())) speed = each
   if (scored && n === 0) showScore(early, took)
   else {
     const rate = !currentPace() && n > 20 ? `, ${count(Math.round(n / o.seconds))} a second` : ''
-    $('stats').textContent = `${early}${plural(n, vocab.unit)} in ${took}${rate}. ` +
-      `The model takes ${each.toFixed(2)} ms for each.`
+    $('stats').textContent = `${early}${plural(n, vocab.unit)} in ${took}${rate}.` +
+      (each === null ? '' : ` The model takes ${each.toFixed(2)} ms for each.`)
     const text = vocab.text(ids.slice(ids.length - n))
     say(`${early}${plural(n, vocab.unit)} written. ${text.slice(0, 600)}`)
   }
@@ -390,6 +390,10 @@ function finish(o) {
 
 function showScore(early, took) {
   const heard = ids.map((id, i) => [vocab.itos[id], bits[i]]).filter(o => !Number.isNaN(o[1]))
+  if (!heard.length) {
+    $('stats').textContent = `${early}Nothing was predicted yet.`
+    return
+  }
   const all = heard.reduce((sum, o) => sum + o[1], 0), mean = all / heard.length
   const characters = heard.reduce((sum, o) => sum + Array.from(o[0]).length + vocab.sep.length, 0)
   const pairs = [['Bits per character', (all / characters).toFixed(3)],

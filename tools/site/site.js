@@ -11,7 +11,7 @@ one(".theme").addEventListener("click", () => {
   const theme = root.dataset.theme === "dark" ? "light" : "dark";
   root.dataset.theme = root.dataset.bsTheme = theme;
   root.classList.toggle("quarto-dark", theme === "dark");
-  try { localStorage.setItem("theme", theme); } catch { /* a private window keeps no choice */ }
+  try { localStorage.setItem("lmfs-theme", theme); } catch { /* a private window keeps no choice */ }
 });
 
 // --- the course list on a narrow screen
