@@ -12,11 +12,11 @@ __all__ = ['expected', 'about_expected', 'count_prompt', 'commands', 'parse_mode
 
 # %% ../nbs/18_cli.ipynb #ab0ab8a9
 import argparse
+import dis
 import hashlib
 import inspect
 import os
 import sys
-import traceback
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -418,8 +418,11 @@ def usage() -> str:
 # %% ../nbs/18_cli.ipynb #e81b5a02
 def raised_by_us(e:Exception) -> bool:
     "Was `e` made by a `raise` in this package, and so meant for its user?"
-    last, package = traceback.extract_tb(e.__traceback__)[-1], Path(lmfromscratch.__file__).parent
-    return Path(last.filename).parent == package and 'raise ' in (last.line or '')
+    tb, package = e.__traceback__, Path(lmfromscratch.__file__).parent
+    while tb.tb_next: tb = tb.tb_next
+    code = tb.tb_frame.f_code
+    raised = dis.opname[code.co_code[tb.tb_lasti]] == 'RAISE_VARARGS' # Else Python found a fault there
+    return raised and Path(code.co_filename).parent == package
 
 @contextmanager
 def in_one_line():
