@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['expected', 'about_expected', 'count_prompt', 'commands', 'parse_models', 'parser_of', 'course_command',
            'with_expected', 'show_counting', 'all_recipes', 'changed_recipe', 'named', 'named_verses', 'train_command',
-           'read_precision', 'train_and_tell', 'told_held_out', 'tell_score', 'resume_command', 'open_any_run',
-           'score_command', 'usual', 'with_cache', 'while_learning', 'is_of_verses', 'held_out_or', 'find_model',
-           'package_models', 'is_run', 'is_exported', 'load_any', 'usual_prompt', 'sample_command', 'export_command',
-           'page_command', 'serve_command', 'usage', 'raised_by_us', 'in_one_line', 'lmfs', 'run_command']
+           'read_precision', 'begin_run', 'train_and_tell', 'told_held_out', 'tell_score', 'resume_command',
+           'open_any_run', 'score_command', 'usual', 'with_cache', 'while_learning', 'is_of_verses', 'held_out_or',
+           'find_model', 'package_models', 'is_run', 'is_exported', 'load_any', 'usual_prompt', 'sample_command',
+           'export_command', 'page_command', 'serve_command', 'usage', 'raised_by_us', 'in_one_line', 'lmfs',
+           'run_command']
 
 # %% ../nbs/18_cli.ipynb #ab0ab8a9
 import argparse
@@ -141,8 +142,8 @@ def named(text:Path) -> str|Path:
     from lmfromscratch.data import corpora
     if str(text) in corpora: return str(text)
     if text.is_file(): return text
-    names = ', '.join(corpora)
-    raise FileNotFoundError(f"There is no file {text}. Texts known by name: {names}; by verses: bible.")
+    raise FileNotFoundError(f"There is no file {text}. "
+                            f"Texts known by name: {', '.join(corpora)}; by verses: bible.")
 
 def named_verses(text:Path) -> str|Path:
     "What `new_verses` should read, likewise"
@@ -164,7 +165,7 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
                   lr:float=None,     # Highest learning rate
                   bs:int=None,       # Streams of text side by side
                   sl:int=None,       # Characters of each stream in a batch
-                  residual:bool=None,# Add each layer's input to its output; default: with three layers or more
+                  residual:bool=None,# gru: add its input to a layer's output; default: from 3 layers on
                   valid:float=0.1,   # Share that is held out: the end of the text, or some of the verses
                   seed:int=0,        # Seeds weights and dropout
                   threads:int=None,  # Threads; default: one for each core, 8 at most
@@ -172,18 +173,14 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
                   device:str='cpu',  # cpu or cuda
                   quiet:bool=False): # Print no progress
     "Train a model on a text, by the clock"
-    from lmfromscratch.runs import new_run
-    from lmfromscratch.verses import new_verses
     bf16 = read_precision(precision)
     args = dict(n_hidden=hidden, n_layers=layers, dropout=dropout, residual=residual)
     verses = verses or str(text) == 'bible'
     if model is None: model = 'verses' if verses else 'lstm'
     recipe = changed_recipe(model, args, lr=lr, bs=bs, sl=sl)
     if minutes is None and steps is None: minutes = 10. if verses else 3.
-    if out is None: out = f'runs/{text.stem}'
-    begin, source = (new_verses, named_verses(text)) if verses else (new_run, named(text))
-    run = begin(source, out, recipe, minutes=minutes, steps=steps, valid=valid,
-                seed=seed, threads=threads, device=device, bf16=bf16)
+    run = begin_run(text, out, recipe, verses, minutes=minutes, steps=steps, valid=valid,
+                    seed=seed, threads=threads, device=device, bf16=bf16)
     train_and_tell(run, quiet)
 
 # %% ../nbs/18_cli.ipynb #f3d9938a
@@ -192,6 +189,14 @@ def read_precision(precision):
     known = dict(auto=None, float32=False, bfloat16=True)
     if precision in known: return known[precision]
     raise ValueError(f"--precision: {precision!r} is none of {', '.join(known)}.")
+
+def begin_run(text:Path, out, recipe, verses=False, **settings):
+    "A new run over a text, or over verses"
+    from lmfromscratch.runs import new_run
+    from lmfromscratch.verses import new_verses
+    if out is None: out = f'runs/{text.stem}'
+    if verses: return new_verses(named_verses(text), out, recipe, **settings)
+    return new_run(named(text), out, recipe, **settings)
 
 # %% ../nbs/18_cli.ipynb #b3b22c8b
 def train_and_tell(run, quiet=False):
@@ -237,11 +242,12 @@ def open_any_run(run:Path, minutes=None):
     from lmfromscratch.runs import open_run, read_settings
     from lmfromscratch.verses import is_verse_run, open_verses
     source = read_settings(run).source
-    if source is None: raise ValueError(f"The text of {run} is in no file, since it was begun in Python. "
-                                        "Resume it there; to score it here, name another text.")
+    if source is None:
+        raise ValueError(f"The text of {run} is in no file, since it was begun in Python. "
+                         "Resume it there; to score it here, name another text.")
     if source not in ('bible', *corpora) and not Path(source).is_file():
-        raise FileNotFoundError(f"There is no file {source} any more, the text of {run}. Put it back there; "
-                                "or name another, if it is to be scored.")
+        raise FileNotFoundError(f"There is no file {source} any more, the text of {run}. "
+                                "Put it back there; or name another, if it is to be scored.")
     return (open_verses if is_verse_run(run) else open_run)(run, minutes=minutes)
 
 # %% ../nbs/18_cli.ipynb #9a3d9839
@@ -352,7 +358,7 @@ def usual_prompt(vocab) -> str:
 
 def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved model, or a folder of them
                    prompt:str=None,          # Text to go on from; default: a number, or a new line
-                   n:int=None,               # Tokens to write; default: 60 words, 500 characters, or a verse
+                   n:int=None,               # Tokens to write; default: 60 words, 500 characters, a verse
                    temperature:float=0.7,    # Below 1 safer, above 1 wilder; 0: always the likeliest token
                    top_k:int=None,           # Only the k likeliest tokens
                    top_p:float=None,         # Only the likeliest tokens that together reach this probability
@@ -387,6 +393,7 @@ def export_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sa
     print(f"{out}: {about['bytes']:,} bytes. On {m['tokens']:,} tokens a log-probability changes by "
           f"{m['mean_change']:.1g} nats in the mean.")
 
+# %% ../nbs/18_cli.ipynb #c06f41da
 def page_command(runs:list=None,      # Runs, saved or exported models, or names; none: the package's models
                  out:str='site',      # Folder for the page
                  weights:str='int8'): # fp32, fp16 or int8
@@ -421,7 +428,7 @@ def raised_by_us(e:Exception) -> bool:
     tb, package = e.__traceback__, Path(lmfromscratch.__file__).parent
     while tb.tb_next: tb = tb.tb_next
     code = tb.tb_frame.f_code
-    raised = dis.opname[code.co_code[tb.tb_lasti]] == 'RAISE_VARARGS' # Else Python found a fault there
+    raised = dis.opname[code.co_code[tb.tb_lasti]] == 'RAISE_VARARGS' # Else Python found it
     return raised and Path(code.co_filename).parent == package
 
 @contextmanager
@@ -431,7 +438,7 @@ def in_one_line():
         try: yield
         finally: print(end='', flush=True)
     except BrokenPipeError: # Whoever read our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # For Python's own flush at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # Python flushes again at its end
         sys.exit(141)
     except KeyboardInterrupt: sys.exit(130)
     except Exception as e:
