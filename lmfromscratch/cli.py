@@ -8,12 +8,10 @@ __all__ = ['expected', 'about_expected', 'count_prompt', 'commands', 'parse_mode
            'read_precision', 'begin_run', 'train_and_tell', 'told_held_out', 'tell_score', 'resume_command',
            'open_any_run', 'score_command', 'usual', 'with_cache', 'while_learning', 'is_of_verses', 'held_out_or',
            'find_model', 'package_models', 'is_run', 'is_exported', 'load_any', 'usual_prompt', 'sample_command',
-           'export_command', 'page_command', 'serve_command', 'usage', 'raised_by_us', 'in_one_line', 'lmfs',
-           'run_command']
+           'export_command', 'page_command', 'serve_command', 'usage', 'in_one_line', 'lmfs', 'run_command']
 
 # %% ../nbs/18_cli.ipynb #ab0ab8a9
 import argparse
-import dis
 import hashlib
 import inspect
 import os
@@ -423,14 +421,6 @@ def usage() -> str:
     return '\n'.join(["lmfs: language models from scratch", "", *rows, "", "lmfs COMMAND --help tells more."])
 
 # %% ../nbs/18_cli.ipynb #e81b5a02
-def raised_by_us(e:Exception) -> bool:
-    "Was `e` made by a `raise` in this package, and so meant for its user?"
-    tb, package = e.__traceback__, Path(lmfromscratch.__file__).parent
-    while tb.tb_next: tb = tb.tb_next
-    code = tb.tb_frame.f_code
-    raised = dis.opname[code.co_code[tb.tb_lasti]] == 'RAISE_VARARGS' # Else Python found it
-    return raised and Path(code.co_filename).parent == package
-
 @contextmanager
 def in_one_line():
     "What is wrong with the input becomes one line"
@@ -441,9 +431,7 @@ def in_one_line():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # Python flushes again at its end
         sys.exit(141)
     except KeyboardInterrupt: sys.exit(130)
-    except Exception as e:
-        if not (isinstance(e, (ValueError, OSError)) or raised_by_us(e)): raise
-        sys.exit(f"lmfs: {e}")
+    except (ValueError, OSError) as e: sys.exit(f"lmfs: {e}") # All that the package says to its users is one
 
 # %% ../nbs/18_cli.ipynb #5241f73a
 def lmfs(args:list|None=None # Words after `lmfs`; None: those of this process

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['palette', 'corpora', 'number_words', 'human_numbers', 'number_tokens', 'model_color', 'course_style', 'Vocab',
            'char_ids', 'UnknownToken', 'TokenPairs', 'split_ids', 'group_chunks', 'TextTooShort', 'StreamLoader',
-           'WindowLoader', 'lm_dls', 'human_numbers_dls', 'corpus_folder', 'download_corpus', 'read_text', 'corpus']
+           'WindowLoader', 'lm_dls', 'human_numbers_dls', 'MissingExtra', 'corpus_folder', 'download_corpus',
+           'read_text', 'corpus']
 
 # %% ../nbs/01_data.ipynb #8fd73afc
 import difflib
@@ -403,6 +404,9 @@ corpora = {
                     'input.txt',
                     '86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed'),
 }
+
+class MissingExtra(ImportError, ValueError):
+    "An optional package that is not installed; the message says how to get it"
 
 def _pooch():
     with warnings.catch_warnings():

@@ -27,11 +27,11 @@ from fastcore.basics import patch
 from torch import nn
 
 from .awdlstm import logits_of
-from .data import Vocab
+from .data import MissingExtra, Vocab
 from .deep import LMModel5
 from .generate import _prompt_ids, generate_ids
 from .state import LMModel3, LMModel4, StatefulLM, keep_state
-from .train import ModelFileError, n_params, writable_folder, write_whole
+from .train import ModelFileError, UnfitModel, n_params, writable_folder, write_whole
 from .unrolled import UnrolledLM
 
 # %% ../nbs/16_export.ipynb #6dcd612f
@@ -52,7 +52,7 @@ def _extra(name):
     "A package that only this chapter needs"
     try: return import_module(name)
     except ImportError as e:
-        raise ImportError(f'ONNX files need the package {name}: pip install "lmfromscratch[web]"') from e
+        raise MissingExtra(f'ONNX files need the package {name}: pip install "lmfromscratch[web]"') from e
 
 def trace_onnx(model # Any model with `unroll`, in evaluation mode, on the CPU
               ): # `onnx.ModelProto`
@@ -281,7 +281,7 @@ def _check_request(model, vocab, weights, prompts):
     if weights not in ('fp32', 'fp16', 'int8'):
         raise ValueError(f"weights must be 'fp32', 'fp16' or 'int8', not {weights!r}.")
     if not hasattr(model, 'unroll'):
-        raise TypeError(f"{type(model).__name__} has no unroll(x, state): export_onnx takes recurrent "
+        raise UnfitModel(f"{type(model).__name__} has no unroll(x, state): export_onnx takes recurrent "
                         "models, those of chapter 03 and later.")
     size = getattr(model, 'config', {}).get('vocab_sz', len(vocab))
     if size != len(vocab): raise ValueError(f"The model has {size} tokens and the vocabulary {len(vocab)}.")

