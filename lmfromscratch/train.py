@@ -56,8 +56,9 @@ def lm_loss(pred, # Logits `(..., vocab_sz)`, or what a model of the course retu
     pred = logits_of(pred)
     return F.cross_entropy(pred.reshape(-1, pred.shape[-1]), y.reshape(-1), reduction=reduction)
 
-# What fastai's get_preds makes of logits
+# What fastai's get_preds and show_results make of logits
 lm_loss.activation = lambda x: F.softmax(logits_of(x), dim=-1)
+lm_loss.decodes = lambda x: logits_of(x).argmax(-1)
 
 # %% ../nbs/07_train.ipynb #ebd6544e
 class Perplexity(Metric):
@@ -66,7 +67,7 @@ class Perplexity(Metric):
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
         n = learn.yb[0].numel()
-        self.total += learn.loss.detach() * n
+        self.total += learn.loss.detach().mean() * n # get_preds(with_loss=True) leaves out the mean
         self.count += n
     @property
     def value(self): return _exp(self.total/self.count) if self.count else None
@@ -79,12 +80,13 @@ def evaluate(model, # Any model of the course
              dl     # Batches `(x, y)` in the order of the text
             ) -> dict: # loss (nats a token), accuracy, perplexity, tokens
     "Loss and accuracy of `model` on `dl` from an empty past; its kept state and mode stay as they were"
-    loss, right, n = 0., 0, 0
+    loss, right, n, continues = 0., 0, 0, getattr(dl, 'continues', True)
     device = next(model.parameters()).device
     with keep_state(model):
         model.eval()
         if hasattr(model, 'reset'): model.reset()
         for x, y in dl:
+            if not continues and hasattr(model, 'reset'): model.reset()
             x, y = x.to(device), y.to(device)
             pred = logits_of(model(x))
             loss += lm_loss(pred, y, reduction='sum').item()
