@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
-from fastai.torch_core import default_device, display_df
+from fastai.torch_core import default_device
 from fastcore.basics import patch
 from fastcore.foundation import L
 
@@ -412,7 +412,9 @@ def show_results(self:StreamLoader,
                  **kwargs     # Ignored: fastai's settings for plots
                 ):
     "Show text, targets and predictions; fastai's `Learner.show_results` calls it"
-    display_df(self._table(max_n, x=b[0], y=b[1], predicted=out))
+    try: from IPython.display import display
+    except ImportError: display = print # Without IPython there is no notebook to show it in
+    display(self._table(max_n, x=b[0], y=b[1], predicted=out))
 
 @patch(as_prop=True)
 def items(self:StreamLoader):

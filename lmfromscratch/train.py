@@ -43,9 +43,10 @@ import lmfromscratch
 from .awdlstm import LMModel7, RNNRegularizer, logits_of
 from .data import Vocab, human_numbers_dls, model_color
 from .deep import LMModel5
+from .generate import generate
 from .lstm import LMModel6
 from .rnn import LMModel1, LMModel2
-from .state import LMModel3, LMModel4, ModelResetter, keep_state
+from .state import LMModel3, LMModel4, ModelResetter, StatefulLM, keep_state
 
 # %% ../nbs/07_train.ipynb #31c05941
 def lm_loss(pred, # Logits `(..., vocab_sz)`, or what a model of the course returns
@@ -363,6 +364,7 @@ class StopAtNaN(Callback):
         self.every, self.good = every, None
 
     def before_fit(self): self.good = None
+    def after_fit(self): self.good = None # An exported learner holds its weights once, not twice
 
     def after_loss(self):
         loss = self.learn.loss_grad.item()
@@ -433,6 +435,24 @@ def recipe_learner(recipe:Recipe, # What to train
         learn.remove_cb(ProgressCallback)
         learn.logger = noop
     return learn
+
+# %% ../nbs/07_train.ipynb #2f04cafa
+@patch
+def predict(self:LeanLearner,
+            text,         # Running text, or tokens
+            n_words:int=1,# Tokens to write
+            temperature:float=1., # 0: always the likeliest
+            **kwargs      # top_k, top_p and seed, as in `generate`
+           ) -> str: # `text`, and what the model writes after it
+    "Let the model continue `text`, as fastai's language models do"
+    vocab = self.dls.vocab
+    new = generate(self.model, vocab, text, n_words, temperature, **kwargs)
+    return vocab.sep.join([*vocab.tokens(text), *vocab.tokens(new)])
+
+@patch
+def __getitem__(self:StatefulLM, i): # fastai's `save_encoder` and `load_encoder` take `model[0]`
+    raise TypeError(f"{type(self).__name__} has no encoder of its own to save or load: use save_lm and "
+                    "load_lm, which take the whole model.")
 
 # %% ../nbs/07_train.ipynb #bb7a489d
 def n_params(model:nn.Module) -> int:
