@@ -51,12 +51,14 @@ from .state import LMModel3, LMModel4, ModelResetter, StatefulLM, keep_state
 # %% ../nbs/07_train.ipynb #31c05941
 def lm_loss(pred, # Logits `(..., vocab_sz)`, or what a model of the course returns
             y,    # Target ids `(...)`
-            reduction:str='mean' # As in `F.cross_entropy`
+            reduction:str|None=None # As in `F.cross_entropy`; None: `lm_loss.reduction`, the mean
            ) -> torch.Tensor: # Nats a token
     "Cross entropy of a language model, over all targets alike"
     pred = logits_of(pred)
-    return F.cross_entropy(pred.reshape(-1, pred.shape[-1]), y.reshape(-1), reduction=reduction)
+    return F.cross_entropy(pred.reshape(-1, pred.shape[-1]), y.reshape(-1),
+                           reduction=reduction or lm_loss.reduction)
 
+lm_loss.reduction = 'mean' # fastai's get_preds(with_loss=True) sets it to 'none' for a while
 # What fastai's get_preds and show_results make of logits
 lm_loss.activation = lambda x: F.softmax(logits_of(x), dim=-1)
 lm_loss.decodes = lambda x: logits_of(x).argmax(-1)
