@@ -243,6 +243,13 @@ def group_chunks(ds, # Indexable items in the order of the text
 class TextTooShort(ValueError):
     "A text that does not fill one batch"
 
+def _ids_of(tokens, vocab):
+    if not isinstance(tokens, torch.Tensor): return vocab.encode(tokens)
+    if len(tokens) and not (0 <= tokens.min() and tokens.max() < len(vocab)):
+        raise ValueError(f"The ids go from {tokens.min()} to {tokens.max()}, but the vocabulary "
+                         f"has the ids 0 to {len(vocab)-1}.")
+    return tokens
+
 def _pieces(ids, size, step):
     "Pieces of `size` tokens, `step` apart: a view of `ids`"
     if len(ids): return ids.unfold(0, size, step)
@@ -352,10 +359,13 @@ def new(self:StreamLoader,
     if text is not None: args |= self._sizes_for(self._new_ids(text), kwargs.get('sl'))
     return type(self)(**{k:kwargs.get(k, args[k]) for k in names})
 
+
+# %% ../nbs/01_data.ipynb #30c67702
 @patch
 def _table(self:StreamLoader, max_n, **columns):
     "The first `max_n` rows of each of the `columns` of ids, as text"
-    if self.vocab is None: raise ValueError("show_batch needs the vocabulary: pass vocab= to the loader.")
+    if self.vocab is None:
+        raise ValueError("show_batch needs the vocabulary: pass vocab= to the loader.")
     texts = {k: [self.vocab.text(o.reshape(-1)) for o in v[:max_n]] for k,v in columns.items()}
     return pd.DataFrame(texts)
 
@@ -368,25 +378,18 @@ def show_batch(self:StreamLoader,
     return self._table(max_n, x=x, y=y)
 
 # %% ../nbs/01_data.ipynb #7283e731
-def _ids_of(tokens, vocab):
-    if not isinstance(tokens, torch.Tensor): return vocab.encode(tokens)
-    if len(tokens) and not (0 <= tokens.min() and tokens.max() < len(vocab)):
-        raise ValueError(f"The ids go from {tokens.min()} to {tokens.max()}, but the vocabulary has "
-                         f"the ids 0 to {len(vocab)-1}.")
-    return tokens
-
 @patch
 def _new_ids(self:StreamLoader, text):
     if self.vocab is None and isinstance(text, torch.Tensor): return text.to(self.device)
-    if self.vocab is None: raise ValueError("A text needs the vocabulary: pass vocab= to the loader.")
+    if self.vocab is None: raise ValueError("A text needs a vocabulary: pass vocab= to the loader.")
     if not isinstance(text, (str, torch.Tensor)):
         text = list(text)
         if text and isinstance(text[0], tuple):
-            raise TypeError("Rows that were cut from a text have lost what came before them and can't "
-                            "be read again: top_losses(items=True) shows them, and "
+            raise TypeError("Rows that were cut from a text have lost what came before them and "
+                            "can't be read again: top_losses(items=True) shows them, and "
                             "get_preds(dl=...) reads a whole loader.")
         if len(text) == 1 and isinstance(text[0], str) and text[0] not in self.vocab.stoi:
-            raise UnknownToken(f"{text} is a list of one token, which the vocabulary does not hold. "
+            raise UnknownToken(f"{text} is a list of one token that the vocabulary lacks. "
                                "Pass a text as a string; generate(learn.model, dls.vocab, text) "
                                "continues it.")
     return _ids_of(text, self.vocab).to(self.device)
@@ -418,7 +421,7 @@ def show_results(self:StreamLoader,
 
 @patch(as_prop=True)
 def items(self:StreamLoader):
-    "All rows in the order of the loader, of shuffled windows in that of the text, as texts `(x, y)`"
+    "All rows as texts `(x, y)`, in the order of the loader; shuffled windows in that of the text"
     tables = [self._table(None, x=x, y=y) for x,y in self.new(shuffle=False, drop_last=False)]
     return list(pd.concat(tables).itertuples(index=False, name=None))
 
@@ -430,7 +433,8 @@ def get_idxs(self:WindowLoader):
 @patch
 def new_empty(self:TokenPairs):
     "No text at all, for fastai's `export`"
-    return TokenPairs(self.ids[:0].clone(), self.sl, self.last) # A slice would be saved with the whole
+    none = self.ids[:0].clone() # A slice would be saved with the whole text
+    return TokenPairs(none, self.sl, self.last)
 
 # %% ../nbs/01_data.ipynb #786da944
 def _loader(name, ids, bs, sl, last, streams, shuffle, vocab):

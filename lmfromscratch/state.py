@@ -121,7 +121,7 @@ class EventTrace(Callback):
 
 # %% ../nbs/03_state.ipynb #109cf7ed
 class ModelResetter(Callback):
-    "Calls `model.reset()` before training, before validation, after fitting, and between unrelated batches"
+    "Calls `model.reset()` around training and validation, and between unrelated batches"
     def before_train(self): self.model.reset()
     def before_validate(self): self.model.reset()
     def before_batch(self):

@@ -43,7 +43,6 @@ import lmfromscratch
 from .awdlstm import LMModel7, RNNRegularizer, logits_of
 from .data import Vocab, human_numbers_dls, model_color
 from .deep import LMModel5
-from .generate import generate
 from .lstm import LMModel6
 from .rnn import LMModel1, LMModel2
 from .state import LMModel3, LMModel4, ModelResetter, StatefulLM, keep_state
@@ -447,14 +446,16 @@ def predict(self:LeanLearner,
             **kwargs      # top_k, top_p and seed, as in `generate`
            ) -> str: # `text`, and what the model writes after it
     "Let the model continue `text`, as fastai's language models do"
+    # Imported when it is called: chapter 8 is built on this one, and an exported learner needs it, too
+    from lmfromscratch import generate
     vocab = self.dls.vocab
-    new = generate(self.model, vocab, text, n_words, temperature, **kwargs)
+    new = generate.generate(self.model, vocab, text, n_words, temperature, **kwargs)
     return vocab.sep.join([*vocab.tokens(text), *vocab.tokens(new)])
 
 @patch
 def __getitem__(self:StatefulLM, i): # fastai's `save_encoder` and `load_encoder` take `model[0]`
-    raise TypeError(f"{type(self).__name__} has no encoder of its own to save or load: use save_lm and "
-                    "load_lm, which take the whole model.")
+    raise TypeError(f"{type(self).__name__} has no encoder of its own to save or load: use save_lm "
+                    "and load_lm, which take the whole model.")
 
 # %% ../nbs/07_train.ipynb #bb7a489d
 def n_params(model:nn.Module) -> int:
