@@ -13,6 +13,7 @@ import difflib
 import json
 import os
 import warnings
+from copy import copy
 from numbers import Real
 from pathlib import Path
 
@@ -243,6 +244,20 @@ def group_chunks(ds, # Indexable items in the order of the text
 class TextTooShort(ValueError):
     "A text that does not fill one batch"
 
+def _ids_of(tokens, vocab):
+    if not isinstance(tokens, torch.Tensor): return vocab.encode(tokens)
+    if len(tokens) and not (0 <= tokens.min() and tokens.max() < len(vocab)):
+        raise ValueError(f"The ids go from {tokens.min()} to {tokens.max()}, but the vocabulary "
+                         f"has the ids 0 to {len(vocab)-1}.")
+    return tokens
+
+def _pieces(ids, size, step):
+    "Pieces of `size` tokens, `step` apart: a view of `ids`"
+    if len(ids): return ids.unfold(0, size, step)
+    raise ValueError("This loader has no text: an exported learner leaves it behind. Pass "
+                     "dl=learn.dls.test_dl(text), or give the learner new data, learn.dls = "
+                     "lm_dls(..., vocab=learn.dls.vocab).")
+
 def _check_sizes(ids, bs, sl):
     if ids.ndim != 1: raise ValueError(f"ids must be one row of tokens, (n_tokens,), not {tuple(ids.shape)}.")
     for name, v in (('bs', bs), ('sl', sl)):
@@ -255,6 +270,7 @@ def _check_sizes(ids, bs, sl):
 class StreamLoader:
     "Batches of `bs` streams of text: row `i` of a batch goes on where row `i` of the last one ended"
     n_inp = 1 # fastai's loaders say how many of a batch's tensors are inputs
+    continues = True # A row goes on in the next batch, so a model may keep its state between them
     def __init__(self,
                  ids:torch.Tensor, # Running ids, `(n_tokens,)`
                  bs:int=64,        # Streams side by side
@@ -263,13 +279,13 @@ class StreamLoader:
                  vocab:Vocab|None=None): # For `show_batch`
         _check_sizes(ids, bs, sl)
         self.ids, self.bs, self.sl, self.last, self.vocab = ids, bs, sl, last, vocab
-        self.n = len(self.dataset) // bs
-        self._arrange()
 
-    def _arrange(self):
-        n = self.n * self.sl                                 # tokens that a stream reads
-        self.streams = self.ids.unfold(0, n+1, n)[:self.bs]  # (bs, n+1)
-
+    @property
+    def n(self): return len(self.dataset) // self.bs
+    @property
+    def streams(self):
+        n = self.n * self.sl                            # tokens that a stream reads
+        return _pieces(self.ids, n+1, n)[:self.bs]      # (bs, n+1)
     @property
     def dataset(self): return TokenPairs(self.ids, self.sl, self.last)
     @property
@@ -279,13 +295,15 @@ class StreamLoader:
 # %% ../nbs/01_data.ipynb #c2133fcc
 @patch
 def __iter__(self:StreamLoader):
+    streams = self.streams
     for i in range(0, self.n*self.sl, self.sl):
-        b = self.streams[:, i:i+self.sl+1]  # (bs, sl+1)
+        b = streams[:, i:i+self.sl+1]  # (bs, sl+1)
         yield b[:, :-1].contiguous(), b[:, -1] if self.last else b[:, 1:].contiguous()
 
 # %% ../nbs/01_data.ipynb #416d36ee
 class WindowLoader(StreamLoader):
     "Batches of `bs` windows in the order of the text, or shuffled: rows have nothing to do with each other"
+    continues = False
     def __init__(self,
                  ids:torch.Tensor,     # Running ids, `(n_tokens,)`
                  bs:int=64,            # Windows in a batch
@@ -297,16 +315,19 @@ class WindowLoader(StreamLoader):
         self.shuffle, self.drop_last = shuffle, drop_last
         super().__init__(ids, bs, sl, last, vocab)
 
-    def _arrange(self):
+    @property
+    def n(self):
         items = len(self.dataset)
-        self.n = items//self.bs if self.drop_last else -(-items//self.bs)
-        self.windows = self.ids.unfold(0, self.sl+1, self.sl)  # (items, sl+1)
+        return items//self.bs if self.drop_last else -(-items//self.bs)
+    @property
+    def windows(self): return _pieces(self.ids, self.sl+1, self.sl)  # (items, sl+1)
 
     def __iter__(self):
-        order = torch.randperm(len(self.windows), device=self.device) if self.shuffle else None
+        windows = self.windows
+        order = torch.randperm(len(windows), device=self.device) if self.shuffle else None
         for i in range(self.n):
             rows = slice(i*self.bs, (i+1)*self.bs)
-            b = self.windows[rows] if order is None else self.windows[order[rows]]
+            b = windows[rows] if order is None else windows[order[rows]]
             yield b[:, :-1].contiguous(), b[:, -1] if self.last else b[:, 1:].contiguous()
 
 # %% ../nbs/01_data.ipynb #3e244e28
@@ -315,7 +336,6 @@ def to(self:StreamLoader, device # Where batches should live
       ):
     "Move the ids to `device`, once: a batch is then a slice there"
     self.ids = self.ids.to(device)
-    self._arrange()
     return self
 
 @patch
@@ -325,30 +345,99 @@ def one_batch(self:StreamLoader) -> tuple: # `(x, y)`
 
 # %% ../nbs/01_data.ipynb #d478dcfb
 @patch
-def new(self:StreamLoader, **kwargs):
-    "A loader like this one with other settings; those that do not apply are ignored, as fastai expects"
+def new(self:StreamLoader,
+        text=None, # What to read instead: running text, tokens, or ids; None: the same as now
+        **kwargs   # Other settings; those that do not apply are ignored, as fastai expects
+       ):
+    "A loader like this one with other settings or for another text, which is read as one stream"
+    if isinstance(text, TokenPairs): return self._with_ids(text.ids)
+    if text is None and not len(self.ids): return self # That of an exported learner
     names = ['ids', 'bs', 'sl', 'last', 'vocab']
     if isinstance(self, WindowLoader): names += ['shuffle', 'drop_last']
-    return type(self)(**{k:kwargs.get(k, getattr(self, k)) for k in names})
+    # fastai's `get_preds` asks for an order of its own: we give it that of the text
+    if 'get_idxs' in kwargs: kwargs |= dict(shuffle=False, drop_last=False)
+    args = {k:getattr(self, k) for k in names}
+    if text is not None: args |= self._sizes_for(self._new_ids(text), kwargs.get('sl'))
+    return type(self)(**{k:kwargs.get(k, args[k]) for k in names})
+
+
+# %% ../nbs/01_data.ipynb #30c67702
+@patch
+def _table(self:StreamLoader, max_n, **columns):
+    "The first `max_n` rows of each of the `columns` of ids, as text"
+    if self.vocab is None:
+        raise ValueError("show_batch needs the vocabulary: pass vocab= to the loader.")
+    texts = {k: [self.vocab.text(o.reshape(-1)) for o in v[:max_n]] for k,v in columns.items()}
+    return pd.DataFrame(texts)
 
 @patch
 def show_batch(self:StreamLoader,
                max_n:int=6 # Rows to show
               ) -> pd.DataFrame: # Columns x and y
     "The first rows of the first batch as text"
-    if self.vocab is None: raise ValueError("show_batch needs the vocabulary: pass vocab= to the loader.")
     x, y = self.one_batch()
-    rows = [(self.vocab.text(a), self.vocab.text(b.reshape(-1))) for a,b in zip(x[:max_n], y[:max_n])]
-    return pd.DataFrame(rows, columns=['x', 'y'])
+    return self._table(max_n, x=x, y=y)
+
+# %% ../nbs/01_data.ipynb #7283e731
+@patch
+def _new_ids(self:StreamLoader, text):
+    if self.vocab is None and isinstance(text, torch.Tensor): return text.to(self.device)
+    if self.vocab is None: raise ValueError("A text needs a vocabulary: pass vocab= to the loader.")
+    if not isinstance(text, (str, torch.Tensor)):
+        text = list(text)
+        if text and isinstance(text[0], tuple):
+            raise TypeError("Rows that were cut from a text have lost what came before them and "
+                            "can't be read again: top_losses(items=True) shows them, and "
+                            "get_preds(dl=...) reads a whole loader.")
+        if len(text) == 1 and isinstance(text[0], str) and text[0] not in self.vocab.stoi:
+            raise UnknownToken(f"{text} is a list of one token that the vocabulary lacks. "
+                               "Pass a text as a string; generate(learn.model, dls.vocab, text) "
+                               "continues it.")
+    return _ids_of(text, self.vocab).to(self.device)
+
+@patch
+def _sizes_for(self:StreamLoader, ids, sl=None):
+    "Settings that fit a new text"
+    sl = sl or max(1, min(self.sl, len(ids)-1))
+    return dict(ids=ids, sl=sl, bs=1 if self.continues else max(1, min(self.bs, (len(ids)-1)//sl)))
+
+@patch
+def _with_ids(self:StreamLoader, ids):
+    res = copy(self)
+    res.ids = ids
+    return res
+
+# %% ../nbs/01_data.ipynb #d428be14
+@patch
+def show_results(self:StreamLoader,
+                 b,           # Batch `(x, y)`
+                 out,         # The likeliest tokens, of the shape of y
+                 max_n:int=9, # Rows to show
+                 **kwargs     # Ignored: fastai's settings for plots
+                ):
+    "Show text, targets and predictions; fastai's `Learner.show_results` calls it"
+    try: from IPython.display import display
+    except ImportError: display = print # Without IPython there is no notebook to show it in
+    display(self._table(max_n, x=b[0], y=b[1], predicted=out))
+
+@patch(as_prop=True)
+def items(self:StreamLoader):
+    "All rows as texts `(x, y)`, in the order of the loader; shuffled windows in that of the text"
+    tables = [self._table(None, x=x, y=y) for x,y in self.new(shuffle=False, drop_last=False)]
+    return list(pd.concat(tables).itertuples(index=False, name=None))
+
+@patch
+def get_idxs(self:WindowLoader):
+    "The order in which fastai's `get_preds` returns the windows: that of the text"
+    return list(range(len(self.dataset)))
+
+@patch
+def new_empty(self:TokenPairs):
+    "No text at all, for fastai's `export`"
+    none = self.ids[:0].clone() # A slice would be saved with the whole text
+    return TokenPairs(none, self.sl, self.last)
 
 # %% ../nbs/01_data.ipynb #786da944
-def _ids_of(tokens, vocab):
-    if not isinstance(tokens, torch.Tensor): return vocab.encode(tokens)
-    if len(tokens) and not (0 <= tokens.min() and tokens.max() < len(vocab)):
-        raise ValueError(f"The ids go from {tokens.min()} to {tokens.max()}, but the vocabulary has "
-                         f"the ids 0 to {len(vocab)-1}.")
-    return tokens
-
 def _loader(name, ids, bs, sl, last, streams, shuffle, vocab):
     try:
         if streams: return StreamLoader(ids, bs, sl, last, vocab)

@@ -121,9 +121,11 @@ class EventTrace(Callback):
 
 # %% ../nbs/03_state.ipynb #109cf7ed
 class ModelResetter(Callback):
-    "Calls `model.reset()` before training, before validation and after fitting"
+    "Calls `model.reset()` around training and validation, and between unrelated batches"
     def before_train(self): self.model.reset()
     def before_validate(self): self.model.reset()
+    def before_batch(self):
+        if not getattr(self.learn.dl, 'continues', True): self.model.reset()
     def after_fit(self): self.model.reset()
 
 # %% ../nbs/03_state.ipynb #b4cdb7c8

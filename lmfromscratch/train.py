@@ -47,19 +47,22 @@ from .data import Vocab, human_numbers_dls, model_color
 from .deep import LMModel5
 from .lstm import LMModel6
 from .rnn import LMModel1, LMModel2
-from .state import LMModel3, LMModel4, ModelResetter, keep_state
+from .state import LMModel3, LMModel4, ModelResetter, StatefulLM, keep_state
 
 # %% ../nbs/07_train.ipynb #31c05941
 def lm_loss(pred, # Logits `(..., vocab_sz)`, or what a model of the course returns
             y,    # Target ids `(...)`
-            reduction:str='mean' # As in `F.cross_entropy`
+            reduction:str|None=None # As in `F.cross_entropy`; None: `lm_loss.reduction`, the mean
            ) -> torch.Tensor: # Nats a token
     "Cross entropy of a language model, over all targets alike"
     pred = logits_of(pred)
-    return F.cross_entropy(pred.reshape(-1, pred.shape[-1]), y.reshape(-1), reduction=reduction)
+    return F.cross_entropy(pred.reshape(-1, pred.shape[-1]), y.reshape(-1),
+                           reduction=reduction or lm_loss.reduction)
 
-# What fastai's get_preds makes of logits
+lm_loss.reduction = 'mean' # fastai's get_preds(with_loss=True) sets it to 'none' for a while
+# What fastai's get_preds and show_results make of logits
 lm_loss.activation = lambda x: F.softmax(logits_of(x), dim=-1)
+lm_loss.decodes = lambda x: logits_of(x).argmax(-1)
 
 # %% ../nbs/07_train.ipynb #ebd6544e
 class Perplexity(Metric):
@@ -68,7 +71,7 @@ class Perplexity(Metric):
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
         n = learn.yb[0].numel()
-        self.total += learn.loss.detach() * n
+        self.total += learn.loss.detach().mean() * n # get_preds(with_loss=True) leaves out the mean
         self.count += n
     @property
     def value(self): return _exp(self.total/self.count) if self.count else None
@@ -81,12 +84,13 @@ def evaluate(model, # Any model of the course
              dl     # Batches `(x, y)` in the order of the text
             ) -> dict: # loss (nats a token), accuracy, perplexity, tokens
     "Loss and accuracy of `model` on `dl` from an empty past; its kept state and mode stay as they were"
-    loss, right, n = 0., 0, 0
+    loss, right, n, continues = 0., 0, 0, getattr(dl, 'continues', True)
     device = next(model.parameters()).device
     with keep_state(model):
         model.eval()
         if hasattr(model, 'reset'): model.reset()
         for x, y in dl:
+            if not continues and hasattr(model, 'reset'): model.reset()
             x, y = x.to(device), y.to(device)
             pred = logits_of(model(x))
             loss += lm_loss(pred, y, reduction='sum').item()
@@ -363,6 +367,7 @@ class StopAtNaN(Callback):
         self.every, self.good = every, None
 
     def before_fit(self): self.good = None
+    def after_fit(self): self.good = None # An exported learner holds its weights once, not twice
 
     def after_loss(self):
         loss = self.learn.loss_grad.item()
@@ -433,6 +438,26 @@ def recipe_learner(recipe:Recipe, # What to train
         learn.remove_cb(ProgressCallback)
         learn.logger = noop
     return learn
+
+# %% ../nbs/07_train.ipynb #2f04cafa
+@patch
+def predict(self:LeanLearner,
+            text,         # Running text, or tokens
+            n_words:int=1,# Tokens to write
+            temperature:float=1., # 0: always the likeliest
+            **kwargs      # top_k, top_p and seed, as in `generate`
+           ) -> str: # `text`, and what the model writes after it
+    "Let the model continue `text`, as fastai's language models do"
+    # Imported when it is called: chapter 8 is built on this one, and an exported learner needs it, too
+    from lmfromscratch import generate
+    vocab = self.dls.vocab
+    new = generate.generate(self.model, vocab, text, n_words, temperature, **kwargs)
+    return vocab.sep.join([*vocab.tokens(text), *vocab.tokens(new)])
+
+@patch
+def __getitem__(self:StatefulLM, i): # fastai's `save_encoder` and `load_encoder` take `model[0]`
+    raise TypeError(f"{type(self).__name__} has no encoder of its own to save or load: use save_lm "
+                    "and load_lm, which take the whole model.")
 
 # %% ../nbs/07_train.ipynb #bb7a489d
 def n_params(model:nn.Module) -> int:
