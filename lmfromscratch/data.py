@@ -12,6 +12,7 @@ __all__ = ['palette', 'corpora', 'number_words', 'human_numbers', 'number_tokens
 import difflib
 import json
 import os
+import re
 import warnings
 from copy import copy
 from numbers import Real
@@ -77,8 +78,8 @@ def model_color(name # A model, its class, its name such as 'LMModel3', or its n
                ) -> str: # A colour as matplotlib takes it
     "The one colour that a model of the ladder has in every plot"
     if not isinstance(name, (str, int)): name = getattr(name, '__name__', type(name).__name__)
-    digits = ''.join(o for o in str(name) if o.isdigit())
-    return palette[(int(digits)-1) % 7 if digits else 7]
+    found = re.search(r'\d+', str(name))
+    return palette[min(int(found[0]), 8) - 1 if found else 7]
 
 # %% ../nbs/01_data.ipynb #3691b3d8
 def course_style():

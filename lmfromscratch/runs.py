@@ -533,7 +533,11 @@ def train(self:Run,
             mark = int(100*self.done)
             self.train_step()
             self.seconds = time.perf_counter() - start
-            if int(100*self.done) > mark: self._report(mark, bar, progress)
+            try:
+                if int(100*self.done) > mark: self._report(mark, bar, progress)
+            except BrokenPipeError: # Whoever read the lines has left
+                self._keep()
+                raise
             if self.seconds - saved > save_every:
                 self._keep()
                 saved = self.seconds

@@ -283,12 +283,12 @@ def test_course_says_what_to_expect_of_whole_recipes(trained, tmp_path):
     assert r.returncode == 0, r.stderr
     row = next(o for o in r.stdout.splitlines() if o.startswith('LMModel1 '))
     head = next(o for o in r.stdout.splitlines() if 'accuracy' in o)
-    low, high = cli.expected[1]
+    low, high = expected[1]
     assert head.split()[4:7] == ['accuracy', 'expect', 'lowest'] and f' {low:.2f} to {high:.2f} ' in row
     assert low <= float(row.split()[5]) <= high
     assert 'normal' in r.stdout and 'expect' not in trained[1] # One epoch: nothing to compare with
     assert 'expect' not in pd.read_csv(tmp_path/'ladder.csv')
-    assert set(cli.expected) == set(recipes) and all(0 < a < b < 1 for a, b in cli.expected.values())
+    assert set(expected) == set(recipes) and all(0 < a < b < 1 for a, b in expected.values())
 
 
 @pytest.mark.parametrize('model, options, says', [

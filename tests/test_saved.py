@@ -136,3 +136,14 @@ def test_half_precision_is_not_called_broken():
     for bad in (float('nan'), float('inf')):
         logits[0, 3] = bad
         with pytest.raises(ValueError, match='not finite'): next_probs(logits)
+
+
+def test_light_imports():
+    "Chapter 2's models need PyTorch and nothing else; the command line's help not even that"
+    heavy = 'pandas', 'matplotlib', 'fastai', 'sklearn', 'scipy'
+    code = "import sys, {}; print(*sorted({{o.split('.')[0] for o in sys.modules}}))"
+    def loaded(module):
+        cmd = [sys.executable, '-c', code.format(module)]
+        return subprocess.run(cmd, capture_output=True, text=True, check=True).stdout.split()
+    assert 'torch' in loaded('lmfromscratch.rnn') and not set(heavy) & set(loaded('lmfromscratch.rnn'))
+    assert not {'torch', *heavy} & set(loaded('lmfromscratch.cli'))
