@@ -500,12 +500,15 @@ def choose_bf16(run:Run, # Not yet begun
                ) -> bool:
     "Whether to train in bfloat16: what is slower here is not chosen, what can't be computed here is refused"
     if asked is False: return False
-    try: seconds = seconds_a_batch(run, True, 1 if asked else 4)
+    try: first = seconds_a_batch(run, True)
     except RuntimeError as e: # What PyTorch raises where a layer has no kernel for it
         if asked is None: return False
         raise ValueError(f"Here PyTorch can't train {run.settings.model} in bfloat16: "
                          f"{str(e).splitlines()[0][:100]}\nUse float32, or let auto choose.") from e
-    return asked or seconds < 0.87*seconds_a_batch(run, False, 4)
+    if asked: return True
+    plain = seconds_a_batch(run, False, 4)
+    if first > 4*plain: return False # Hopeless, and each further batch would take as long
+    return seconds_a_batch(run, True, 4) < 0.87*plain
 
 @patch
 def _fall_back(self:Run):
