@@ -504,7 +504,7 @@ def choose_bf16(run:Run, # Not yet begun
     except RuntimeError as e: # What PyTorch raises where a layer has no kernel for it
         if asked is None: return False
         raise ValueError(f"Here PyTorch can't train {run.settings.model} in bfloat16: "
-                         f"{str(e).splitlines()[0][:100]}\nUse float32, or let auto choose.") from e
+                         f"{str(e).split('. ')[0]}.\nUse float32, or let auto choose.") from e
     if asked: return True
     plain = seconds_a_batch(run, False, 4)
     if first > 4*plain: return False # Hopeless, and each further batch would take as long
