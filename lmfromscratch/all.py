@@ -4,14 +4,14 @@ from .rnn import *
 from .state import *
 from .deep import *
 from .lstm import *
-from .awdlstm import *
+from .regularize import *
 from .train import *
 from .generate import *
 from .numpy_rnn import *
 from .gru import *
 from .unrolled import *
 from .runs import *
-from .regularize import *
+from .awdlstm import *
 from .reading import *
 from .verses import *
 from .export import *

@@ -26,7 +26,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .awdlstm import logits_of
+from .regularize import logits_of
 from .data import MissingExtra, Vocab
 from .deep import LMModel5
 from .generate import _prompt_ids, generate_ids

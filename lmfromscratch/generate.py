@@ -20,7 +20,7 @@ from torch import nn
 from .data import Vocab, number_tokens, number_words
 from .rnn import LMModel1
 from .state import keep_state
-from .awdlstm import logits_of
+from .regularize import logits_of
 
 # %% ../nbs/08_generate.ipynb #cb616e37
 class Stepper:

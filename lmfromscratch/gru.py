@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import nn
 
 # %% ../nbs/10_gru.ipynb #3c1a2e84
-from .awdlstm import logits_of
+from .regularize import logits_of
 from .data import TextTooShort, Vocab
 from .generate import ColoredText, generate
 from .lstm import _check_shape

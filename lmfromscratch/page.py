@@ -75,7 +75,7 @@ page_models = {
     'shakespeare_gru': ("Shakespeare, GRU", "The same plays and minutes for a GRU of 256.", 'runs.html',
                         ['JULIET:\n', 'MENENIUS:\nI tell you, ', 'To be, or not to be']),
     'model7': ("Counting", "Model 7, the last of the ladder: it has read the numbers up to about eight "
-               "thousand in words.", 'awdlstm.html',
+               "thousand in words.", 'regularize.html',
                ['two thousand nine hundred ninety eight .', 'one . two . three .', 'seven hundred']),
 }
 

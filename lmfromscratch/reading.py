@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 # %% ../nbs/14_reading.ipynb #ee098ce0
-from .awdlstm import logits_of
+from .regularize import logits_of
 from .data import TextTooShort, Vocab, _ids_of
 from .generate import ColoredText
 from .gru import TwoColors, _colored

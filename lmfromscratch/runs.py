@@ -35,7 +35,7 @@ from torch import nn
 from tqdm import tqdm
 
 # %% ../nbs/12_runs.ipynb #51202443
-from .awdlstm import dropout_mask, logits_of
+from .regularize import dropout_mask, logits_of
 from .data import TextTooShort, Vocab, corpora, corpus, palette
 from .generate import generate, lend_forward
 from .state import StatefulLM, keep_state, map_state

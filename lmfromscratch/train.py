@@ -42,7 +42,7 @@ from torch import nn
 
 # %% ../nbs/07_train.ipynb #e77af39e
 import lmfromscratch
-from .awdlstm import LMModel7, RNNRegularizer, logits_of
+from .regularize import LMModel7, RNNRegularizer, logits_of
 from .data import Vocab, human_numbers_dls, model_color
 from .deep import LMModel5
 from .lstm import LMModel6

@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .awdlstm import logits_of
+from .regularize import logits_of
 from .data import MissingExtra, TextTooShort, Vocab, corpus
 from .generate import _prompt_ids, generate_ids
 from .runs import (Run, RunSettings, TextRecipe, check_settings, choose_bf16, cores,

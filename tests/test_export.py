@@ -18,7 +18,7 @@ from torch import nn
 onnx = pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
 
-from lmfromscratch.awdlstm import LMModel7, logits_of
+from lmfromscratch.regularize import LMModel7, logits_of
 from lmfromscratch.data import UnknownToken, Vocab
 from lmfromscratch.deep import LMModel5
 from lmfromscratch.export import *

@@ -12,7 +12,7 @@ import torch
 pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
 
-from lmfromscratch.awdlstm import LMModel7
+from lmfromscratch.regularize import LMModel7
 from lmfromscratch.data import Vocab, human_numbers, number_words
 from lmfromscratch.export import export_onnx, load_onnx, token_logps
 from lmfromscratch.generate import generate, next_token_table

@@ -10,7 +10,7 @@ from fastai.optimizer import SGD, Adam
 from fastai.torch_core import set_seed
 
 from lmfromscratch.all import *
-from lmfromscratch.regularize import *
+from lmfromscratch.awdlstm import *
 
 text = 'the quick brown fox jumps over the lazy dog. ' * 60
 small = dict(n_emb=8, n_hidden=12, n_layers=3)
