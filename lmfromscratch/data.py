@@ -536,7 +536,7 @@ def _is_file(source):
 
 def corpus(source:str|Path # A name such as 'shakespeare', the path of a text file, or the text itself
           ) -> str: # The text
-    "A text by name, by path, or as it is: a string that is no name and no file is text, but for one like 'a.txt'"
+    "A text by name, by path, or as it is: any string that is no name, no file, and not like 'a.txt'"
     by_name = isinstance(source, str) and source in corpora
     is_path = isinstance(source, Path) or source.endswith('.txt') and len(source.split()) == 1
     if by_name or is_path or _is_file(source):

@@ -309,6 +309,7 @@ def train_step(self:Run):
     self.step += 1
     self.losses.append(value)
 
+# %% ../nbs/12_runs.ipynb #6b90d4e2
 @patch
 def _forward(self:Run, step):
     "Loss and state of a batch; on a GPU in bfloat16 if the settings say so, on a CPU `in_threads` sees to it"
@@ -377,6 +378,7 @@ def read_checkpoint(folder:str|Path # Of a run
 
 def _part(tensors, name): return {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
 
+# %% ../nbs/12_runs.ipynb #c4117a0f
 @patch
 def restore(self:Run):
     "Go back to the newest whole checkpoint"

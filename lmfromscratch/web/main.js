@@ -11,14 +11,14 @@ import {Bars, kindsOf, percent, Strips} from './why.js'
 
 const root = document.documentElement
 const formatOfPages = 'lmfromscratch page 1'
-const speeds = {character: 30, word: 8} // To read along: tokens in a second
-const perFrame = 500 // Spans that one frame makes at most
-const drawMs = 120 // At full speed the panel follows more slowly than the text
+const speeds = {character: 30, word: 8} // Tokens in a second, to read along
+const perFrame = 500 // At most so many spans a frame
+const drawMs = 120 // At full speed the panel is slower than the text
 
 let site = null, entry = null, about = null, vocab = null, loading = null
 let worker = null, dead = false, run = 0, phase = 'loading', speed = null, fresh = false
 let first = fromAddress(), typed = first.prompt !== null, typedLength = first.n !== null
-let started = [] // Ids of the prompt that was written from
+let started = [] // Ids of the prompt
 
 // What is known of the text so far, by token.
 let ids = [], bits = [], values = [], given = [], last = null, scale = 1, scored = false
@@ -105,7 +105,7 @@ function startWorker() {
   }
 }
 
-// A new run makes all that is still under way of no account.
+// A new run outdates all that is under way.
 function load() {
   if (dead) startWorker()
   run++
@@ -371,13 +371,13 @@ function finish(o) {
   ended = null
   const n = o.written, each = o.stepMs, took = seconds(o.seconds), focus = document.activeElement
   const early = {stopped: 'Stopped: ', full: 'The text is as long as this page keeps: '}[o.why] ?? ''
-  Object.assign($('stats').dataset, {written: n, seconds: o.seconds, step: each ?? '', why: o.why})
+  Object.assign($('stats').dataset, {written: n, seconds: o.seconds, step: each, why: o.why})
   if (n > 0 && (speed === null || !currentPace())) speed = each
   if (scored && n === 0) showScore(early, took)
   else {
     const rate = !currentPace() && n > 20 ? `, ${count(Math.round(n / o.seconds))} a second` : ''
     $('stats').textContent = `${early}${plural(n, vocab.unit)} in ${took}${rate}.` +
-      (each === null ? '' : ` The model takes ${each.toFixed(2)} ms for each.`)
+      (each && ` The model takes ${each.toFixed(2)} ms for each.` || '')
     const text = vocab.text(ids.slice(ids.length - n))
     say(`${early}${plural(n, vocab.unit)} written. ${text.slice(0, 600)}`)
   }
@@ -390,10 +390,7 @@ function finish(o) {
 
 function showScore(early, took) {
   const heard = ids.map((id, i) => [vocab.itos[id], bits[i]]).filter(o => !Number.isNaN(o[1]))
-  if (!heard.length) {
-    $('stats').textContent = `${early}Nothing was predicted yet.`
-    return
-  }
+  if (!heard.length) return $('stats').textContent = early + 'Nothing was predicted.'
   const all = heard.reduce((sum, o) => sum + o[1], 0), mean = all / heard.length
   const characters = heard.reduce((sum, o) => sum + Array.from(o[0]).length + vocab.sep.length, 0)
   const pairs = [['Bits per character', (all / characters).toFixed(3)],

@@ -133,7 +133,7 @@ async function sample(run, batch, {n, stop, ...settings}) {
 
 function end(run, why) {
   const now = performance.now()
-  post('end', run, {why, written: clock.written, stepMs: clock.steps ? clock.ms / clock.steps : null,
+  post('end', run, {why, written: clock.written, stepMs: clock.steps && clock.ms / clock.steps,
     seconds: (now - clock.began) / 1000})
 }
 
