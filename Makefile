@@ -2,7 +2,7 @@
 PYTHON ?=
 ARGS ?=
 NB ?=
-BENCH ?= ladder numpy_rnn sampling shakespeare
+BENCH ?= start ladder numpy_rnn sampling shakespeare
 
 VENV   := .venv
 NEWEST := .venv-newest
@@ -57,7 +57,7 @@ docs: $(STAMP) ## build the site into _docs, check its links, write README.md (A
 	@echo "Building the site into _docs"
 	@$(PY) tools/docs.py $(ARGS)
 
-bench: $(STAMP) ## time the ladder, the NumPy RNN and sampling; train Shakespeare by the clock (BENCH=ladder ARGS="--seeds 5")
+bench: $(STAMP) ## time lmfs, the ladder, the NumPy RNN and sampling; train Shakespeare by the clock (BENCH=ladder ARGS="--seeds 5")
 	@for b in $(BENCH); do echo "Timing: bench/$$b.py $(ARGS)" && $(PY) bench/$$b.py $(ARGS) || exit 1; done
 
 bench-web: $(STAMP) ## size of the page, time to its first character and its speed, in Chromium
