@@ -330,12 +330,13 @@ def test_verses_end_to_end(numbers):
     assert 'verses stand alone' in complaint('score', numbers/'run', '--dynamic')
 
 
-def test_texts_by_name_for_lists(numbers, tmp_path):
+def test_texts_by_name_for_lists(numbers, tmp_path, monkeypatch):
     assert 'by verses: bible' in complaint('train', 'bibel', '--out', tmp_path/'run')
     assert 'by verses: bible' in complaint('train', 'bibel', '--verses', '--out', tmp_path/'run')
     assert 'by verses: bible' in complaint('score', numbers/'run', 'bibel')
     assert cli.named_verses(Path('bible')) == 'bible'
-    assert cli.named_verses(Path('shakespeare')).is_file()
+    monkeypatch.setattr('lmfromscratch.data.download_corpus', lambda name: tmp_path/name)
+    assert cli.named_verses(Path('shakespeare')) == tmp_path/'shakespeare'
 
 
 def test_an_exported_model_is_scored_plainly(numbers, tmp_path):
