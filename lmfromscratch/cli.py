@@ -83,7 +83,7 @@ def course_command(models:str='1-7',        # Models to train: 7, 1,3,7 or 1-7
     show_counting(Path(out)/runs.model.iloc[-1])
 
 # %% ../nbs/18_cli.ipynb #5d2c9e64
-about_expected = ("expect: the accuracies that we saw with five seeds on several processors. "
+about_expected = ("expect: the accuracies that we saw with five seeds on two processors. "
                   "Other digits on another processor are normal.")
 
 def with_expected(table # As from `ladder_table`
