@@ -19,8 +19,8 @@ from fastai.metrics import accuracy
 from fastai.torch_core import set_seed
 from fastcore.foundation import L
 
-from lmfromscratch.all import (
-    Vocab, batch_parts, group_chunks, human_numbers, number_tokens, recipe_learner, recipes)
+from lmfromscratch.data import Vocab, group_chunks, human_numbers, number_tokens
+from lmfromscratch.train import batch_parts, recipe_learner, recipes
 
 
 def stock_dls(ids, recipe):

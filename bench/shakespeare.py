@@ -8,8 +8,10 @@ from pathlib import Path
 
 def one_run(text, recipe, minutes, seed, threads, window):
     "Train, then score: the state carried over the whole split, and windows from an empty past"
-    from lmfromscratch.runs import new_run, score, text_recipes
-    from lmfromscratch.train import n_params
+    from lmfromscratch.engine.runs import new_run
+    from lmfromscratch.engine.scoring import score
+    from lmfromscratch.runs import text_recipes
+    from lmfromscratch.engine.models import n_params
     with tempfile.TemporaryDirectory() as folder:
         run = new_run(text, Path(folder)/'run', text_recipes[recipe], minutes=minutes, seed=seed,
                       threads=threads, bf16=None)
@@ -36,7 +38,7 @@ def main():
     import numpy as np
     import torch
 
-    from lmfromscratch.runs import cores
+    from lmfromscratch.engine.runs import cores
     runs = [one_run(args.text, args.recipe, args.minutes, seed, args.threads, args.window)
             for seed in range(args.seeds)]
     about = {k: runs[0][k] for k in ('parameters', 'threads', 'bf16', 'streams', 'length', 'validated_on')}

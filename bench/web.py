@@ -14,8 +14,9 @@ from playwright.sync_api import sync_playwright
 
 from lmfromscratch.data import Vocab
 from lmfromscratch.export import export_onnx, load_onnx
-from lmfromscratch.page import build_page, page_server
-from lmfromscratch.runs import CharLSTM, machine
+from lmfromscratch.engine.page import build_page, page_server
+from lmfromscratch.engine.runs import machine
+from lmfromscratch.runs import CharLSTM
 
 # Presses the button as soon as it can be pressed, and notes when the first new token stands in the page
 watch = """

@@ -1,18 +1,25 @@
-"Everything that the chapters export, in chapter order: `from lmfromscratch.all import *`"
+"Everything that the chapters and the engine room export: `from lmfromscratch.all import *`"
+from .engine.style import *
+from .engine.texts import *
+from .engine.loaders import *
 from .data import *
 from .rnn import *
 from .state import *
 from .deep import *
 from .lstm import *
 from .regularize import *
+from .engine.layers import *
+from .engine.models import *
+from .engine.scoring import *
 from .train import *
 from .generate import *
 from .numpy_rnn import *
 from .gru import *
 from .unrolled import *
 from .runs import *
+from .engine.runs import *
 from .awdlstm import *
 from .reading import *
 from .verses import *
 from .export import *
-from .page import *
+from .engine.page import *

@@ -13,11 +13,10 @@ from fastcore.basics import patch
 from torch import nn
 from torch.func import functional_call
 
-# %% ../nbs/13_awdlstm.ipynb #c395e85b
-from .regularize import Dropout, dropout_mask
 from .data import StreamLoader, WindowLoader
-from .state import StatefulLM, map_state
-from .train import Recipe, model_classes
+from .regularize import Dropout, dropout_mask
+from .state import LM, map_state
+from .train import Recipe
 
 # %% ../nbs/13_awdlstm.ipynb #2e7825d4
 class RNNDropout(Dropout):
@@ -51,7 +50,7 @@ class WeightDropout(Dropout):
         finally: self.rnn._init_flat_weights() # nn.RNNBase keeps a list of what it used last: its own again
 
 # %% ../nbs/13_awdlstm.ipynb #a6a9fb02
-class AWDLSTM(StatefulLM):
+class AWDLSTM(LM):
     "LSTM layers with all the dropout of Merity et al. 2017, returns what AR and TAR need, too"
     regularized = True
     def __init__(self,
@@ -101,8 +100,6 @@ def unroll(self:AWDLSTM, x, state=None): # (bs, sl), 2 x (n_layers, bs, n_hidden
 
 @patch(as_prop=True)
 def _widest(self:AWDLSTM): return max(o.rnn.hidden_size for o in self.rnn)
-
-model_classes['AWDLSTM'] = AWDLSTM
 
 # %% ../nbs/13_awdlstm.ipynb #d7a299bf
 def is_stuck(losses:list, # Validation losses, the newest last

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .state import StatefulLM
+from .state import LM
 
 # %% ../nbs/04_deep.ipynb #186912c3
-class LMModel5(StatefulLM):
+class LMModel5(LM):
     "LMModel4 with a stack of recurrent layers"
     def __init__(self,
                  vocab_sz:int,  # Number of tokens

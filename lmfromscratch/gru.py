@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ResidualGRU', 'CharGRU', 'SampleLine', 'FromZeros', 'layer_gradients', 'letter_table', 'show_errors', 'show_surprise',
-           'TwoColors', 'unit_values', 'correlations', 'show_unit']
+           'unit_values', 'correlations', 'show_unit']
 
 # %% ../nbs/10_gru.ipynb #faebc328
 import math
@@ -17,13 +17,14 @@ from fastai.callback.core import Callback
 from fastcore.basics import patch
 from torch import nn
 
-# %% ../nbs/10_gru.ipynb #3c1a2e84
-from .regularize import logits_of
 from .data import TextTooShort, Vocab
-from .generate import ColoredText, generate
-from .lstm import _check_shape
-from .state import StatefulLM, keep_state
-from .train import UnfitModel, lm_loss, model_class, model_classes
+from .engine.models import UnfitModel, model_class
+from .engine.scoring import lm_loss
+from .engine.style import ColoredText, TwoColors, colored_text
+from .generate import generate
+from .lstm import check_shape
+from .regularize import logits_of
+from .state import LM, keep_state
 
 # %% ../nbs/10_gru.ipynb #c958c373
 class ResidualGRU(nn.Module):
@@ -41,7 +42,7 @@ class ResidualGRU(nn.Module):
     def forward(self, x, state=None): # (bs, sl, n_in), (n_layers, bs, n_hidden)
         size = len(self.layers), x.shape[0], self.layers[0].hidden_size
         if state is None: state = x.new_zeros(size)
-        _check_shape('the state', state, *size)
+        check_shape('the state', state, *size)
         x, h = self.layers[0](x, state[:1])          # (bs, sl, n_hidden), (1, bs, n_hidden)
         last = [h]
         for layer, h in zip(self.layers[1:], state[1:]):
@@ -51,7 +52,7 @@ class ResidualGRU(nn.Module):
         return x, torch.cat(last)
 
 # %% ../nbs/10_gru.ipynb #3b5bfb53
-class CharGRU(StatefulLM):
+class CharGRU(LM):
     "Embedding, a stack of GRU layers, a linear layer to the scores"
     def __init__(self,
                  vocab_sz:int,         # Number of tokens
@@ -90,9 +91,6 @@ def unroll(self:CharGRU, x, state=None): # (bs, sl), (n_layers, bs, n_hidden)
     if self.relu_out: out = out.relu()
     return self.h_o(F.dropout(out, self.dropout, self.training)), state # (bs, sl, vocab_sz)
 
-# %% ../nbs/10_gru.ipynb #47813109
-model_classes['CharGRU'] = CharGRU
-
 # %% ../nbs/10_gru.ipynb #eadb6361
 class SampleLine(Callback):
     "A line of text by the model every so often, with the step and the training loss"
@@ -129,7 +127,7 @@ def show(self:SampleLine, line):
     print(('\r' if width else '') + line.ljust(width), flush=True)
 
 # %% ../nbs/10_gru.ipynb #4b750a6c
-class FromZeros(nn.Module):
+class FromZeros(LM):
     "The same model with an empty past for every batch, in training and in validation"
     def __init__(self,
                  model,         # Any model with `unroll`; a saved file has its name and config instead
@@ -142,8 +140,6 @@ class FromZeros(nn.Module):
 
     def unroll(self, x, state=None): return self.model.unroll(x, state) # For `generate`
     def forward(self, x): return self.model.unroll(x)[0]
-
-model_classes['FromZeros'] = FromZeros
 
 # %% ../nbs/10_gru.ipynb #dd41e870
 def layer_gradients(model:CharGRU, # Plain or residual
@@ -181,14 +177,6 @@ def letter_table(model,       # Any model that predicts after every token
     return pd.DataFrame(rows)
 
 # %% ../nbs/10_gru.ipynb #6190ed55
-def _colored(vocab, tokens, strength, notes, cls=ColoredText, **kwargs):
-    "A coloured line end is shown as an arrow, and the break after it has no colour"
-    rows = []
-    for t, s, note in zip(tokens, strength, notes):
-        if t == '\n' and s: rows += [('↵', s, note), ('\n', 0, None)]
-        else: rows.append((t, s, note))
-    return cls(*zip(*((t, s) for t, s, _ in rows)), sep=vocab.sep, notes=[o for *_, o in rows], **kwargs)
-
 def _first(vocab, text, before):
     "The first token of `text`, if nothing comes before it: it is not predicted"
     return [] if len(vocab.tokens(before)) else vocab.tokens(text)[:1]
@@ -204,7 +192,7 @@ def show_errors(model, vocab:Vocab, text, before='' # As in `letter_table`
     notes = [f"{_name(o.guess)} {o.sure:.2f}, {_name(o.token)} {o.p:.2f}" if w else None
              for o, w in zip(table.itertuples(), wrong)]
     none = [0.]*len(first)
-    return _colored(vocab, first + list(table.token), none + list(wrong * (.15 + .85*table.sure)),
+    return colored_text(vocab, first + list(table.token), none + list(wrong * (.15 + .85*table.sure)),
                     ['']*len(first) + notes)
 
 def show_surprise(model, vocab:Vocab, text, before='', # As in `letter_table`
@@ -214,18 +202,8 @@ def show_surprise(model, vocab:Vocab, text, before='', # As in `letter_table`
     table, first = letter_table(model, vocab, text, before), _first(vocab, text, before)
     notes = [f"{o.bits:.1f} bits" for o in table.itertuples()]
     strength = (table.bits/full).where(table.bits > .5, 0) # What is no surprise stays white
-    return _colored(vocab, first + list(table.token), [0.]*len(first) + list(strength),
+    return colored_text(vocab, first + list(table.token), [0.]*len(first) + list(strength),
                     ['']*len(first) + notes, rgb=(136, 34, 238))
-
-# %% ../nbs/10_gru.ipynb #5c1829ff
-class TwoColors(ColoredText):
-    "`ColoredText` with a second colour, for values below 0"
-    def __init__(self, tokens, strength, rgb_below=(0, 114, 178), **kwargs):
-        super().__init__(tokens, strength, **kwargs)
-        self.strength = [min(max(float(o), -1.), 1.) for o in strength]
-        self.rgb_below = rgb_below
-
-    def _rgb(self, s): return self.rgb if s >= 0 else self.rgb_below
 
 # %% ../nbs/10_gru.ipynb #d3d5d7d0
 @torch.no_grad()
@@ -254,4 +232,4 @@ def show_unit(model:CharGRU, vocab:Vocab, text, unit:int, # Of the top layer
         raise ValueError(f"unit must be from 0 to {values.shape[1]-1}, not {unit}.")
     values = values[len(past):, unit]
     notes, full = [f"{o:+.2f}" for o in values], max(abs(values).max(), 1e-12)
-    return _colored(vocab, tokens, values/full, notes, TwoColors)
+    return colored_text(vocab, tokens, values/full, notes, TwoColors)

@@ -10,7 +10,8 @@ import numpy as np
 from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
 
-from .data import TextTooShort, Vocab, corpus
+from .data import TextTooShort, Vocab
+from .engine.texts import corpus
 
 # %% ../nbs/09_numpy_rnn.ipynb #4e193769
 class DataReader:

@@ -17,13 +17,13 @@ import torch
 from fastcore.basics import patch
 from tqdm import tqdm
 
-# %% ../nbs/14_reading.ipynb #ee098ce0
+from .data import TextTooShort, Vocab
+from .engine.models import UnfitModel
+from .engine.scoring import lm_loss
+from .engine.style import ColoredText, TwoColors, colored_text
 from .regularize import logits_of
-from .data import TextTooShort, Vocab, _ids_of
-from .generate import ColoredText
-from .gru import TwoColors, _colored
 from .state import map_state
-from .train import LossNotFinite, UnfitModel, lm_loss
+from .train import LossNotFinite
 
 # %% ../nbs/14_reading.ipynb #60dcfaa6
 def output_layer(model # Any model of the course
@@ -119,7 +119,7 @@ def _rows(model, vocab, text, streams):
         raise ValueError(f"The model has {size} tokens and the vocabulary {len(vocab)}: load two that belong "
                          "together.")
     if streams < 1: raise ValueError(f"streams must be 1 or more, not {streams}.")
-    ids = _ids_of(text, vocab)
+    ids = vocab.ids(text)
     n = (len(ids)-1) // streams # Tokens that a stream predicts
     if n < 1:
         what = "" if streams == 1 else f" for each of {streams} streams"
@@ -141,7 +141,7 @@ def show_pointer(model, vocab:Vocab, text, # The model has read all of it; what 
     share = [0., *share[0, -1, :-1].tolist()]
     notes = [f"{o:.3f}" if o > .0005 else None for o in share]
     full = max(*share, 1e-12)
-    return _colored(vocab, vocab.decode(ids[0])[-last:], [o/full for o in share[-last:]], notes[-last:],
+    return colored_text(vocab, vocab.decode(ids[0])[-last:], [o/full for o in share[-last:]], notes[-last:],
                     rgb=(0, 114, 178))
 
 # %% ../nbs/14_reading.ipynb #ec16c20c
@@ -252,7 +252,7 @@ def show_reading(table:pd.DataFrame, # As from `reading_table`
     "The tokens of `table`; coloured where the first guess was another, deeper the more of a surprise it was"
     strength = (.5 + .5*(table.nats/8).clip(upper=1)).where(~table.right, 0)
     notes = [None if o.right else f"{o.guess}; {o.nats:.1f} nats" for o in table.itertuples()]
-    return _colored(vocab, table.token, strength, notes)
+    return colored_text(vocab, table.token, strength, notes)
 
 # %% ../nbs/14_reading.ipynb #878601e8
 def known_tokens(streams, # ids, `(bs, n+1)`, one after the other in a text
@@ -334,4 +334,4 @@ def show_gain(plain:pd.DataFrame, # As from `reading_table`
     gain = plain.nats.to_numpy() - other.nats.to_numpy()
     notes = [f"{a:.2f}, {b:.2f} nats" for a, b in zip(plain.nats, other.nats)]
     strength = [-o/full if abs(o) > .1*full else 0. for o in gain]
-    return _colored(vocab, plain.token, strength, notes, TwoColors)
+    return colored_text(vocab, plain.token, strength, notes, TwoColors)

@@ -10,7 +10,7 @@ import torch
 from fastai.callback.core import Callback
 from torch import nn
 
-from .state import StatefulLM
+from .state import LM
 
 # %% ../nbs/06_regularize.ipynb #53d7cbe8
 def dropout_mask(x:torch.Tensor, # Gives dtype and device
@@ -47,7 +47,7 @@ def tar_loss(raw:torch.Tensor # Activations before dropout, `(bs, sl, n_hidden)`
     return (raw[:,1:] - raw[:,:-1]).float().pow(2).mean()
 
 # %% ../nbs/06_regularize.ipynb #d37ccc20
-class LMModel7(StatefulLM):
+class LMModel7(LM):
     "LMModel6 with dropout and one matrix for embedding and output; returns what AR and TAR need, too"
     regularized = True
     def __init__(self,

@@ -24,13 +24,14 @@ from fastai.callback.core import Callback
 from fastcore.basics import patch
 from torch import nn
 
-# %% ../nbs/11_unrolled.ipynb #0ec0a617
-from .data import TextTooShort, Vocab, palette
+from .data import TextTooShort, Vocab
+from .engine.models import ModelFileError, load_lm, save_lm, writable_folder
+from .engine.scoring import Perplexity
+from .engine.style import palette
 from .generate import generate_ids
-from .lstm import _check_shape
-from .state import StatefulLM
-from .train import (ModelFileError, Perplexity, history, load_lm, model_classes, save_lm,
-                                 writable_folder)
+from .lstm import check_shape
+from .state import LM
+from .train import history
 
 # %% ../nbs/11_unrolled.ipynb #ece4b1d2
 LSTMState = namedtuple('LSTMState', 'c h')
@@ -48,8 +49,8 @@ def lstm_cell(x,               # Input, `(bs, n_in)`
              ) -> LSTMState: # State after the step; its `h` is the output
     "One time step of one LSTM layer (Hochreiter and Schmidhuber 1997; Gers et al. 2000)"
     n_hidden = param.h2h_weight.shape[1]
-    _check_shape('x', x, 'bs', param.i2h_weight.shape[1])
-    for name, o in zip('ch', prev): _check_shape(f"{name} of the state", o, x.shape[0], n_hidden)
+    check_shape('x', x, 'bs', param.i2h_weight.shape[1])
+    for name, o in zip('ch', prev): check_shape(f"{name} of the state", o, x.shape[0], n_hidden)
     if dropout: x = F.dropout(x, _check_p(dropout))
     gates = F.linear(x, param.i2h_weight, param.i2h_bias) + F.linear(prev.h, param.h2h_weight, param.h2h_bias)
     i, f, g, o = gates.chunk(4, 1)                   # 4 x (bs, n_hidden)
@@ -196,7 +197,7 @@ def draw_graph(nodes:list[GraphNode], # As from `autograd_graph`
     return ax
 
 # %% ../nbs/11_unrolled.ipynb #e18b184b
-class UnrolledLM(StatefulLM):
+class UnrolledLM(LM):
     "A language model whose LSTM is unrolled over time by `unroll_lstm`"
     def __init__(self,
                  vocab_sz:int,      # Number of tokens
@@ -236,9 +237,6 @@ def unroll(self:UnrolledLM, x, state=None): # (bs, sl), 2 x (n_layers, bs, n_hid
 def forward(self:UnrolledLM, x): # (bs, sl)
     if not self.carry: self.reset()
     return super(UnrolledLM, self).forward(x)
-
-# %% ../nbs/11_unrolled.ipynb #6c425c32
-model_classes['UnrolledLM'] = UnrolledLM
 
 # %% ../nbs/11_unrolled.ipynb #574edeb2
 class NLL(Perplexity):

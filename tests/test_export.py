@@ -27,9 +27,10 @@ from lmfromscratch.generate import generate, stream
 from lmfromscratch.gru import CharGRU, letter_table
 from lmfromscratch.lstm import LSTM, LMModel6
 from lmfromscratch.rnn import LMModel1, LMModel2
-from lmfromscratch.runs import CharLSTM, score
-from lmfromscratch.state import LMModel3, LMModel4, StatefulLM
-from lmfromscratch.train import ModelFileError
+from lmfromscratch.engine.scoring import score
+from lmfromscratch.runs import CharLSTM
+from lmfromscratch.state import LMModel3, LMModel4, LM
+from lmfromscratch.engine.models import ModelFileError
 from lmfromscratch.unrolled import UnrolledLM
 
 chars = Vocab('\n abcdefghij', sep='')
@@ -252,7 +253,7 @@ def test_threads_may_share_a_file(tmp_path):
 
 # --- what is refused
 
-class OwnLoop(StatefulLM):
+class OwnLoop(LM):
     "A model of one's own with chapter 05's LSTM: a loop in Python"
     def __init__(self):
         super().__init__()

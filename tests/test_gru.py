@@ -21,7 +21,9 @@ from lmfromscratch.gru import *
 from lmfromscratch.lstm import GRU, copy_weights
 from lmfromscratch.rnn import LMModel2
 from lmfromscratch.state import LMModel3, LMModel4, keep_state
-from lmfromscratch.train import evaluate, history, lm_learner, load_lm, save_lm
+from lmfromscratch.engine.models import load_lm, save_lm
+from lmfromscratch.engine.scoring import evaluate
+from lmfromscratch.train import history, lm_learner
 
 text = '\n'.join(human_numbers()[:300])
 vocab = Vocab.from_tokens(text, order='sorted')

@@ -111,7 +111,7 @@ def test_predict_continues_a_text():
     assert len(learn.predict('one').split()) == 2
     letters = lm_learner(lm_dls('to be or not to be, '*9, bs=2, sl=4, device='cpu'), LMModel4(8, 8))
     assert len(letters.predict('to be', 3)) == 8 and letters.predict('to be', 3).startswith('to be')
-    with pytest.raises(UnknownToken, match='list of one token.*generate'):
+    with pytest.raises(ValueError, match='list of one token.*generate'):
         learner(make=Learner, loss_func=lm_loss).predict(text)
 
 

@@ -17,9 +17,10 @@ from lmfromscratch.data import Vocab, human_numbers, number_words
 from lmfromscratch.export import export_onnx, load_onnx, token_logps
 from lmfromscratch.generate import generate, next_token_table
 from lmfromscratch.gru import CharGRU
-from lmfromscratch.page import build_page
-from lmfromscratch.runs import CharLSTM, score
-from lmfromscratch.train import save_lm
+from lmfromscratch.engine.page import build_page
+from lmfromscratch.engine.scoring import score
+from lmfromscratch.runs import CharLSTM
+from lmfromscratch.engine.models import save_lm
 from lmfromscratch.verses import new_verses, verse_recipe
 
 pytestmark = pytest.mark.filterwarnings('ignore')

@@ -129,7 +129,7 @@ def test_bad_text():
 
 
 def test_models_without_hidden_states():
-    class Odd(StatefulLM):
+    class Odd(LM):
         def __init__(self):
             super().__init__()
             self.out = nn.Embedding(12, 12)

@@ -15,9 +15,11 @@ from test_cli import complaint, lmfs, lmfs_path
 from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
 from lmfromscratch.lstm import LMModel6
 from lmfromscratch.runs import *
-from lmfromscratch.runs import _flat
+from lmfromscratch.numpy_rnn import _flat
 from lmfromscratch.state import map_state
-from lmfromscratch.train import LossNotFinite, ModelFileError, lm_loss
+from lmfromscratch.engine.models import ModelFileError
+from lmfromscratch.engine.scoring import lm_loss
+from lmfromscratch.train import LossNotFinite
 
 text = '\n'.join(human_numbers()[:1500])
 small = TextRecipe('CharLSTM', dict(n_hidden=24, n_emb=16, dropout=0.2), bs=8, sl=16)

@@ -15,7 +15,9 @@ from torch import nn
 from lmfromscratch.data import StreamLoader, TextTooShort, UnknownToken, Vocab, human_numbers, lm_dls
 from lmfromscratch.generate import generate
 from lmfromscratch.state import keep_state
-from lmfromscratch.train import ModelFileError, Perplexity, evaluate, history, lm_learner, load_lm, save_lm
+from lmfromscratch.engine.models import ModelFileError, load_lm, save_lm
+from lmfromscratch.engine.scoring import Perplexity, evaluate
+from lmfromscratch.train import history, lm_learner
 from lmfromscratch.unrolled import *
 
 text = '\n'.join(human_numbers()[:300])

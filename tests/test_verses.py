@@ -11,8 +11,10 @@ from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
 from lmfromscratch.generate import generate, next_probs
 from lmfromscratch.gru import CharGRU
 from lmfromscratch.lstm import LMModel6
-from lmfromscratch.runs import CharLSTM, publish
-from lmfromscratch.train import ModelFileError, lm_loss, load_lm, pretrained_file
+from lmfromscratch.engine.runs import publish
+from lmfromscratch.runs import CharLSTM
+from lmfromscratch.engine.models import ModelFileError, load_lm, pretrained_file
+from lmfromscratch.engine.scoring import lm_loss
 from lmfromscratch.verses import *
 
 lines = [f"<{'odd' if i % 2 else 'even'}>\t{o}\n" for i, o in enumerate(human_numbers()[:400])]

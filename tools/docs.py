@@ -134,7 +134,7 @@ def finish(src, out, cfg):
 
 def node_modules():
     "The packages that tools/package-lock.json names"
-    from lmfromscratch.page import node_modules
+    from lmfromscratch.engine.page import node_modules
     return node_modules(tools)
 
 
@@ -154,7 +154,7 @@ def assets(out):
 
 def playground(out):
     "The page that runs the trained models, with links back to their chapters"
-    from lmfromscratch.page import build_page
+    from lmfromscratch.engine.page import build_page
     build_page(out=out/"playground", chapters="..")
 
 

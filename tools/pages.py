@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import reference
-from lmfromscratch.page import page_models
+from lmfromscratch.engine.page import page_models
 from nbdev.config import get_config
 from nbdev.process import Processor
 from nbdev.processors import (FilterDefaults, add_fold, add_show_docs, clean_show_doc, exec_show_docs,

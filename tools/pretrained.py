@@ -5,8 +5,11 @@ from pathlib import Path
 
 import torch
 
-from lmfromscratch.runs import machine, new_run, open_run, publish, text_recipes
-from lmfromscratch.train import evaluate, n_params, recipes, save_lm, train_recipe
+from lmfromscratch.engine.runs import machine, new_run, open_run, publish
+from lmfromscratch.runs import text_recipes
+from lmfromscratch.engine.models import n_params, save_lm
+from lmfromscratch.engine.scoring import evaluate
+from lmfromscratch.train import recipes, train_recipe
 from lmfromscratch.verses import is_verse_run, new_verses, open_verses
 
 root = Path(__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ assert importlib.util.find_spec("nbdev") is None, "nbdev is installed here, so t
 
 import lmfromscratch
 from lmfromscratch.all import *
-from lmfromscratch.cli import lmfs
+from lmfromscratch.engine.cli import lmfs
 
 assert lmfromscratch.__file__.startswith(sys.prefix), f"not the installed package: {lmfromscratch.__file__}"
 print(", ".join(f"{o} {version(o)}" for o in ("lmfromscratch", "fastai", "fastcore", "torch")))
