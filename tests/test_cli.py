@@ -119,7 +119,7 @@ def test_help_and_slips_wait_for_no_import(args):
     loaded = set(r.stdout.split('LOADED')[1].split())
     assert not loaded & {'torch', 'fastai', 'pandas', 'numpy', 'matplotlib', 'onnx', 'onnxruntime'}
     ours = {o for o in loaded if o.startswith('lmfromscratch')}
-    assert ours == {'lmfromscratch', 'lmfromscratch.engine.cli'}
+    assert ours == {'lmfromscratch', 'lmfromscratch.engine', 'lmfromscratch.engine.cli'}
 
 
 def test_sampling_a_saved_model_imports_no_export_and_no_page():

@@ -14,8 +14,8 @@ from test_cli import complaint, lmfs, lmfs_path
 
 from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
 from lmfromscratch.lstm import LMModel6
-from lmfromscratch.runs import *
-from lmfromscratch.numpy_rnn import _flat
+from lmfromscratch.all import *
+from lmfromscratch.engine.runs import _flat
 from lmfromscratch.state import map_state
 from lmfromscratch.engine.models import ModelFileError
 from lmfromscratch.engine.scoring import lm_loss
@@ -70,8 +70,8 @@ def test_every_recipe_trains_and_goes_on(name, tmp_path):
 def test_killed_at_random_moments_it_ends_where_it_would_have(tmp_path, file, whole):
     "SIGKILL while it saves after every step, again and again, until it is done"
     out, dice = tmp_path/'run', random.Random(0)
-    code = ("import sys; from lmfromscratch.runs import *; o, t = sys.argv[1:]\n"
-            "from pathlib import Path; from lmfromscratch.data import read_text\n"
+    code = ("import sys; from lmfromscratch.engine.runs import *; from lmfromscratch.runs import *; o, t = sys.argv[1:]\n"
+            "from pathlib import Path; from lmfromscratch.engine.texts import read_text\n"
             f"r = {small!r}\n"
             "begun = Path(o, 'run.json').exists()\n"
             "run = open_run(o) if begun else new_run(Path(t), o, r, steps=80, threads=2)\n"

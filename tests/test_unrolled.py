@@ -322,7 +322,7 @@ def test_killed_while_saving(tmp_path):
     "The process dies after the weights are in place, before the description is: the epoch before counts"
     code = f"""
 import os, signal
-from lmfromscratch import train
+
 from lmfromscratch.all import *
 from lmfromscratch.unrolled import *
 text = '\\n'.join(human_numbers()[:100])
@@ -332,7 +332,7 @@ def dying(a, b):
     calls.append(b)
     if len(calls) == 4: os.kill(os.getpid(), signal.SIGKILL)
     replace(a, b)
-train.os.replace = dying
+os.replace = dying
 learn = lm_learner(dls, UnrolledLM(len(dls.vocab), 8, fused=True), cbs=SaveEachEpoch({str(tmp_path)!r}))
 with learn.no_bar(), learn.no_logging(): learn.fit(3, 1e-3)
 """
