@@ -1,4 +1,4 @@
-"How large the page of chapter 17 is, how soon it writes, and how fast, in a real browser"
+"How large the page with the models is, how soon it writes, and how fast, in a real browser"
 import argparse
 import gzip
 import platform

@@ -1,16 +1,9 @@
 "Give each chapter a link to Colab, and a cell that installs the package there. Both are hidden on the site"
 import json
-from configparser import ConfigParser
-from pathlib import Path
 
-root = Path(__file__).resolve().parent.parent
+from project import chapters, joined, root, settings
+
 link_id, install_id = "c01ab000", "c01ab001"
-
-
-def settings(root):
-    ini = ConfigParser(delimiters=["="])
-    ini.read(root/"settings.ini", encoding="utf-8")
-    return ini["DEFAULT"]
 
 
 def cells(name, cfg):
@@ -29,23 +22,18 @@ def cells(name, cfg):
 def with_cells(nb, name, cfg):
     "`nb` with the two cells after its title, or as it is if they are there"
     marks = "[Open in Colab](", "if 'google.colab' in str(get_ipython())"
-    old = [c for c in nb["cells"] if not any(o in "".join(c["source"]) for o in marks)]
+    old = [c for c in nb["cells"] if not any(o in joined(c["source"]) for o in marks)]
     return nb | dict(cells=[old[0], *cells(name, cfg), *old[1:]])
 
 
-def stale(root=root):
-    "The chapters that lack the cells, and what they should be"
-    cfg, res = settings(root), {}
-    for p in sorted((root/"nbs").glob("[0-9][0-9]_*.ipynb")):
+def write(root=root):
+    "Where a chapter lacks the cells. The engine room is read on the site, and run from a checkout"
+    cfg = settings(root)
+    for p in chapters(root/"nbs"):
         nb = json.loads(p.read_text(encoding="utf-8"))
         new = with_cells(nb, p.name, cfg)
-        if new != nb: res[p] = new
-    return res
-
-
-def write(root=root):
-    for p, nb in stale(root).items():
-        p.write_text(json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        if new == nb: continue
+        p.write_text(json.dumps(new, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         yield p.name
 
 

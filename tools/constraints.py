@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from configparser import ConfigParser
 from pathlib import Path
 
-root = Path(__file__).resolve().parent.parent
+from project import root, settings
+
 out = root/"constraints.txt"
 torch = "torch==2.13.0"
 header = """\
@@ -19,9 +19,7 @@ header = """\
 
 def requirements():
     "What settings.ini asks for, and the one version of torch that is tested"
-    ini = ConfigParser(delimiters=["="])
-    ini.read(root/"settings.ini", encoding="utf-8")
-    cfg = ini["DEFAULT"]
+    cfg = settings()
     keys = ("requirements", "dev_requirements", "bible_requirements", "web_requirements")
     lines = "\n".join(cfg[o] for o in keys).splitlines()
     return [o.strip() for o in lines if o.strip()] + [torch]

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import yaml
+from project import cells, joined, name_of, notebooks, root
 
-root = Path(__file__).resolve().parent.parent
 tools = root/"tools"
 re_page = re.compile(r"(?<![\w-])(\d\d_\w+)\.html")
 
@@ -25,7 +25,7 @@ def stop(*lines): sys.exit("\n".join(lines))
 
 def cell_faults(c):
     "What is wrong with one code cell"
-    lines = re.findall(r"(?m)^#\| *([\w-]+:.*)$", "".join(c["source"]))
+    lines = re.findall(r"(?m)^#\| *([\w-]+:.*)$", c["source"])
     try: options = yaml.safe_load("\n".join(lines)) or {}
     except yaml.YAMLError:
         yield "has #| options that are not YAML, so none of them counts. Is there a colon in a caption?"
@@ -40,15 +40,14 @@ def faults(nbs=root/"nbs"):
     "What is wrong with the sources: each line names a file and what to do"
     import reference
     listed = [f for _, f, _ in reference.sidebar(nbs)]
-    for p in sorted(nbs.glob("[!_.]*.ipynb")):
-        if p.name not in listed:
-            yield f"nbs/{p.name}: no page of the site leads to it. Add it to nbs/sidebar.yml."
-        nb = json.loads(p.read_text(encoding="utf-8"))
-        code = [c for c in nb["cells"] if c["cell_type"] == "code"]
+    for p in notebooks(nbs):
+        name, code = name_of(p, nbs), cells(p, "code")
+        if f"{name}.ipynb" not in listed:
+            yield f"nbs/{name}.ipynb: no page of the site leads to it. Add it to nbs/sidebar.yml."
         if code and not any(c["outputs"] for c in code):
-            yield f"nbs/{p.name}: no outputs are stored. Run `make notebooks NB={p.stem}`."
+            yield f"nbs/{name}.ipynb: no outputs are stored. Run `make notebooks NB={name}`."
         for c in code:
-            for o in cell_faults(c): yield f"nbs/{p.name}: cell {c['id']} {o}"
+            for o in cell_faults(c): yield f"nbs/{name}.ipynb: cell {c['id']} {o}"
     for f in listed:
         if not (nbs/f).exists() and not f.startswith("reference/"):
             yield f"nbs/sidebar.yml: there is no nbs/{f}. Remove it there, or add the file."
@@ -69,22 +68,23 @@ def process(src, base):
     reference.write(src/"reference")
     def links(s):
         s = s.replace("](../playground/", f"]({base}/playground/")
-        for f in reference.left_out: s = re.sub(rf"\[([^\]]*)\]\({re.escape(f)}[^)]*\)", r"\1", s)
+        for f in reference.left_out:
+            s = re.sub(rf"\[([^\]]*)\]\((?:\.\./)?(?:engine/)?{re.escape(Path(f).name)}[^)]*\)", r"\1", s)
         return s
     cites = src/"references.md"
     cites.write_text(pages.with_chapters(cites.read_text(encoding="utf-8"), root/"nbs"), encoding="utf-8")
     for p in src.glob("*.md"): p.write_text(links(p.read_text(encoding="utf-8")), encoding="utf-8")
-    for p in src.glob("*.ipynb"):
+    for p in src.rglob("*.ipynb"):
         nb = json.loads(p.read_text(encoding="utf-8"))
         for c in nb["cells"]:
-            if c["cell_type"] == "markdown": c["source"] = links("".join(c["source"]))
+            if c["cell_type"] == "markdown": c["source"] = links(joined(c["source"]))
             # nbdev names the page in the front matter; smalldocs would show it, so `rename` does it instead
             if c["cell_type"] == "raw":
-                c["source"] = re.sub(r"^output-file:.*\n", "", "".join(c["source"]), flags=re.M)
+                c["source"] = re.sub(r"^output-file:.*\n", "", joined(c["source"]), flags=re.M)
             # A drawing begins with <svg, or smalldocs does not give it its alternative text
             for o in c.get("outputs", []):
                 data = o.get("data", {})
-                if drawing := "".join(data.get("image/svg+xml", [])):
+                if drawing := joined(data.get("image/svg+xml", "")):
                     data["image/svg+xml"] = re.sub(r"^.*?(?=<svg)", "", drawing, flags=re.S)
         p.write_text(json.dumps(nb), encoding="utf-8")
     # The site has a frame and a style sheet of its own
@@ -99,7 +99,7 @@ def smalldocs(src):
                        capture_output=True, text=True)
     out = (r.stdout + r.stderr).strip().replace("warning: ", "")
     out = out.replace(": broken link ", ": this link leads nowhere: ")
-    out = re.sub(r"\b(\d\d_\w+\.ipynb|\w+\.md): ", r"nbs/\1: ", out)
+    out = re.sub(r"(?<![\w/])((?:engine/)?\w+\.(?:ipynb|md)): ", r"nbs/\1: ", out)
     if r.returncode: stop(out, "The site was not built: mend what stands above, and run `make docs` again.")
 
 
@@ -195,7 +195,7 @@ def main():
     if bad and not args.draft: stop(*bad, "The site was not built.")
     if not args.check: readme.write()
     cfg = get_config()
-    if args.draft: reference.leave_out({Path(o.split(":")[0]).name for o in bad if o.startswith("nbs/")})
+    if args.draft: reference.leave_out({o.split(":")[0].removeprefix("nbs/") for o in bad if o.startswith("nbs/")})
     out, src = args.out or cfg.doc_path, root/"_site"
     process(src, cfg.doc_host + cfg.doc_baseurl)
     if args.draft:

@@ -15,8 +15,8 @@ from nbclient.exceptions import CellExecutionError
 from nbdev.clean import _clean_cell_output, _nbdev_clean
 from nbdev.process import extract_directives
 from execnb.nbio import nb2str
+from project import joined, name_of, notebooks, root
 
-root = Path(__file__).resolve().parent.parent
 nbs = root/"nbs"
 max_image = 100_000
 
@@ -27,9 +27,6 @@ re_tqdm = re.compile(r"^.*\d+%\|.*\|.*\[.*\][ \t]*\n?", re.M)
 re_ansi = re.compile(r"\x1b\[[0-9;]*m")
 re_clock = re.compile(r"\b\d+:\d\d(?::\d\d)?\b")
 re_styler = re.compile(r"\bT_[0-9a-f]{5}(?=\b|_)")
-
-
-def joined(s): return s if isinstance(s, str) else "".join(s)
 
 
 # --- what runs
@@ -153,15 +150,14 @@ def first_line(cell):
 
 def run_nb(path, env, dry_run=False):
     "Run the notebook at `path`; True if every cell ran. Nothing is written otherwise"
-    path = path.resolve()
-    name = path.stem
+    name, folder, path = name_of(path, nbs), path.parent, path.resolve()
     nb = nbformat.read(path, as_version=4)
     code = [c for c in nb.cells if c.cell_type == "code"]
     stored = {c.id: list(c.outputs) for c in code}
     nb.metadata.pop("widgets", None)
     client = Client(nb, timeout=None, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
                     record_timing=False, store_widget_state=False, coalesce_streams=True,
-                    resources={"metadata": {"path": str(nbs)}})
+                    resources={"metadata": {"path": str(folder)}})
     start = time.perf_counter()
     try: client.execute(env=env)
     except Exception as e:
@@ -187,13 +183,18 @@ def run_nb(path, env, dry_run=False):
 
 
 def find(names):
-    "Notebooks by path, file name, or the start of a name: 02 is nbs/02_rnn.ipynb"
-    if not names: return sorted(nbs.glob("[!_.]*.ipynb"))
+    "Notebooks by path, by name with or without number, or by how the name begins: 02 is nbs/02_rnn.ipynb"
+    known = {name_of(p, nbs): p for p in notebooks(nbs)}
     res = []
-    for o in names:
-        found = [Path(o)] if Path(o).is_file() else sorted(nbs.glob(f"{Path(o).stem}*.ipynb"))
-        if not found: sys.exit(f"No notebook {o} in nbs/")
-        res += found
+    for o in names or known:
+        path = Path(o).absolute()
+        name = name_of(path, nbs) if path.is_relative_to(nbs) else o.removesuffix(".ipynb")
+        found = [k for k in known if name in (k, Path(k).name, re.sub(r"^\d+_", "", k))]
+        if name in known: found = [name]
+        if len(found) > 1: sys.exit(f"{o} is {' or '.join(found)}: name one of them")
+        found = found or [k for k in known if k.startswith(name)]
+        if not found: sys.exit(f"No notebook {o} in nbs/ or nbs/engine/")
+        res += [known[k] for k in found]
     return res
 
 
@@ -202,13 +203,13 @@ def main():
     p.add_argument("names", nargs="*", help="notebooks to run; all if none is given")
     p.add_argument("--dry-run", action="store_true", help="run and compare, write nothing")
     args = p.parse_args()
-    paths = [o.absolute() for o in find(args.names)]
+    paths = find(args.names)
     os.chdir(root)
     start, failed = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as tmp:
         env = kernel_env(Path(tmp))
         for o in paths:
-            if not run_nb(o, env, args.dry_run): failed.append(o.stem)
+            if not run_nb(o, env, args.dry_run): failed.append(name_of(o, nbs))
     print(f"{len(paths) - len(failed)} of {len(paths)} notebooks in {time.perf_counter()-start:.0f} s")
     if failed: sys.exit("Failed: " + ", ".join(failed))
 

@@ -1,9 +1,7 @@
 "How the site shows a notebook: exported names without running it, and what stands under a chapter's title"
 import ast
 import html
-import json
 import re
-from pathlib import Path
 
 import reference
 from lmfromscratch.engine.page import page_models
@@ -11,14 +9,12 @@ from nbdev.config import get_config
 from nbdev.process import Processor
 from nbdev.processors import (FilterDefaults, add_fold, add_show_docs, clean_show_doc, exec_show_docs,
                               insert_warning, mk_cell, mv_exports)
-from reference import anchor, chapters, lib, page_name, raw
+from project import cells, name_of, notebooks
+from reference import anchor, in_engine, lib, modules, page_of, raw, up
 
 # Words a minute of plain prose, and seconds for a line of code or of output: half an hour for a usual chapter
 words_a_minute, seconds_a_line = 200, 3
 re_heading = re.compile(r"^#+ ")
-
-
-def joined(s): return s if isinstance(s, str) else "".join(s)
 
 
 def mod_of(nb):
@@ -49,7 +45,7 @@ def name_bar(names, mod):
     spans = "".join(f'<span id="{anchor(o)}"></span>' for o in rest)
     links = " ".join(f'<code id="{anchor(o)}">{o}</code>' for o in tops)
     first = tops[0]
-    there, source = f"reference/{mod}.html#{anchor(first)}", reference.source_url(mod, first)
+    there, source = f"{up(mod)}reference/{mod}.html#{anchor(first)}", reference.source_url(mod, first)
     return (f'<p class="name-bar"><span class="name-bar-names">{spans}{links}</span> '
             f'<span class="name-bar-links"><a href="{there}" aria-label="Reference of {first}">reference</a> '
             f'<a href="{source}" aria-label="Source of {first}">source</a></span></p>')
@@ -70,7 +66,7 @@ class name_exports(Processor):
             if "exports" in d: cells.append(mk_cell(raw(name_bar(names, mod)), "markdown"))
             else:
                 for o in names:
-                    entry = raw(name_bar([o], mod)) + "\n\n" + reference.body(mod, o)
+                    entry = raw(name_bar([o], mod)) + "\n\n" + reference.body(mod, o, up(mod))
                     cells.append(mk_cell(entry, "markdown"))
             cells.append(c)
         for i, c in enumerate(cells):
@@ -94,10 +90,12 @@ def minutes(nb):
 
 
 def needs(nb, mod):
-    "The chapters whose modules the notebook imports, in order"
+    "The modules that the notebook imports, as links: those of chapters, and those of the engine room"
     text = "\n".join(c.source for c in nb.cells if c.cell_type == "code")
-    used = set(re.findall(rf"^\s*(?:from|import) {lib}\.(\w+)", text, re.M))
-    return [o for o in chapters() if o in used and o != mod]
+    used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", text, re.M)) - {mod}
+    links = {o: f'<a href="{up(mod)}{page_of(file)}">{html.escape(title)}</a>'
+             for o, (file, title) in modules().items() if o in used}
+    return [", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True)]
 
 
 def github(path):
@@ -111,7 +109,7 @@ def colab(file):
 
 
 def head(nb, file, mod):
-    "What stands under the title: time, links, what the chapter needs and what it gives"
+    "What stands under the title: time, links, what the notebook needs, uses and gives"
     names = [o for o in reference.symbols(mod) if "." not in o]
     gives = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names)
     if len(names) > 8:
@@ -119,23 +117,25 @@ def head(nb, file, mod):
         more = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names[6:])
         gives = (f'{few}<span class="more-names" hidden>, {more}</span> '
                  f'<button type="button" class="more-button">and {len(names) - 6} more</button>')
-    need = ", ".join(f'<a href="{page_name(chapters()[o][0])}">{html.escape(chapters()[o][1])}</a>'
-                     for o in needs(nb, mod)) or "nothing but Python and PyTorch"
-    played = {o[2] for o in page_models.values()}
-    play = ' <a href="playground/index.html">Playground</a>' if page_name(file) in played else ""
-    return (f'<div class="chapter-head"><p class="chapter-links">'
-            f'<span>About {nb.minutes_} minutes to read</span> '
-            f'<a href="{colab(file)}">Open in Colab</a> <a href="{github("nbs/" + file)}">Notebook</a> '
-            f'<a href="reference/{mod}.html">Reference of <code>{mod}</code></a>{play}</p>'
-            f'<dl><dt>Needs</dt><dd>{need}</dd><dt>Gives</dt><dd>{gives}</dd></dl></div>')
+    need, use = needs(nb, mod)
+    use = f"<dt>Uses</dt><dd>{use}</dd>" if use else ""
+    played = {o[2] for o in page_models.values()} | {"engine/page.html"}
+    links = [f'<a href="{github("nbs/" + file)}">Notebook</a>',
+             f'<a href="{up(mod)}reference/{mod}.html">Reference of <code>{mod}</code></a>']
+    if not in_engine(mod):
+        links = [f"<span>About {nb.minutes_} minutes to read</span>",
+                 f'<a href="{colab(file)}">Open in Colab</a>', *links]
+    if page_of(file) in played: links.append(f'<a href="{up(mod)}playground/index.html">Playground</a>')
+    return (f'<div class="chapter-head"><p class="chapter-links">{" ".join(links)}</p>'
+            f'<dl><dt>Needs</dt><dd>{need or "nothing but Python and PyTorch"}</dd>{use}'
+            f'<dt>Gives</dt><dd>{gives}</dd></dl></div>')
 
 
 class chapter_head(Processor):
-    "The head of a chapter, after its front matter; the notebook's own Colab link, which it holds, goes"
+    "The head of a notebook, after its front matter; a chapter's own Colab link, which it holds, goes"
     def begin(self):
-        nb, mod = self.nb, self.nb.mod_
-        file = Path(nb.path_).name
-        if mod in chapters(): self.html = head(nb, file, mod)
+        mod = self.nb.mod_
+        if mod in modules(): self.html = head(self.nb, modules()[mod][0], mod)
 
     def end(self):
         def is_link(c): return c.cell_type == "markdown" and c.source.startswith("[Open in Colab]")
@@ -146,15 +146,17 @@ class chapter_head(Processor):
 
 
 def with_chapters(text, nbs):
-    "references.md, and after each entry the chapters that cite its link"
-    cells = {p: "".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"])
-             for p in sorted(nbs.glob("[0-9][0-9]_*.ipynb"))}
+    "references.md, and after each entry the notebooks that cite its link"
+    source = {name_of(p, nbs): "".join(c["source"] for c in cells(p)) for p in notebooks(nbs)}
     res = []
     for line in text.splitlines():
         urls = re.findall(r"\]\((https?://[^)\s]+)\)", line) if line.startswith("- ") else []
-        by = [p for p, s in cells.items() if any(re.search(re.escape(u) + r"(?![\w/])", s) for u in urls)]
-        links = ", ".join(f"[{int(p.name[:2])}]({p.name})" for p in by)
-        res.append(f"{line} Cited in chapter {links}." if by else line)
+        by = [k for k, s in source.items() if any(re.search(re.escape(u) + r"(?![\w/])", s) for u in urls)]
+        course = ", ".join(f"[{int(o[:2])}]({o}.ipynb)" for o in by if o[:2].isdigit())
+        engine = ", ".join(f"[{o.split('/')[1]}]({o}.ipynb)" for o in by if "/" in o)
+        if course: line += f" Cited in chapter {course}."
+        if engine: line += f" Cited in the engine room: {engine}."
+        res.append(line)
     return "\n".join(res) + "\n"
 
 

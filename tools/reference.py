@@ -1,4 +1,4 @@
-"What the package exports, as pages: signature, parameters, errors, source, and the chapter it is from"
+"What the package exports, as pages: signature, parameters, errors, source, and the notebook it is from"
 import ast
 import html
 import importlib
@@ -11,14 +11,14 @@ from pathlib import Path
 import yaml
 from fastcore.docments import docments
 from nbdev.config import get_config
+from project import root
 
-root = Path(__file__).resolve().parent.parent
 lib = "lmfromscratch"
 re_code = re.compile(r"`([^`]+)`")
 missing = inspect.Parameter.empty
 
 
-# --- the course: its chapters and their names
+# --- the course and the engine room: their notebooks and modules
 
 left_out = set() # Files of sidebar.yml that a draft does without
 
@@ -41,15 +41,32 @@ def sidebar(nbs=root/"nbs"):
     return res
 
 
-def page_name(name):
-    "The name that nbdev's links use: 01_data.ipynb is data.html"
-    return re.sub(r"^\d+_", "", Path(name).stem) + ".html"
+def page_of(file):
+    "The address that nbdev's links use: 01_data.ipynb is data.html, engine/runs.ipynb is engine/runs.html"
+    return re.sub(r"^\d+_", "", file.rpartition(".")[0]) + ".html"
 
 
 @cache
-def chapters():
-    "`module: (file, title)` of each chapter in the order of the course; the title begins with its number"
-    return {re.sub(r"^\d+_", "", Path(f).stem): (f, t) for _, f, t in sidebar() if re.match(r"\d+_", f)}
+def modules():
+    "`module: (file, title)` of each chapter in the order of the course, then of the engine room"
+    found = {page_of(f).removesuffix(".html").replace("/", "."): (f, t) for _, f, t in sidebar()
+             if re.match(r"\d+_|engine/", f)}
+    return dict(sorted(found.items(), key=lambda o: in_engine(o[0])))
+
+
+def in_engine(mod): return mod.startswith("engine.")
+
+
+def up(mod):
+    "The way from a module's page to the site's first folder"
+    return "../" * mod.count(".")
+
+
+def place(mod):
+    "Where a module comes from, in a word or two, as a link from a page of the reference"
+    file, title = modules()[mod]
+    text = "engine room" if in_engine(mod) else f"chapter {title.split('.')[0]}"
+    return f'<a href="../{page_of(file)}">{text}</a>'
 
 
 @cache
@@ -122,14 +139,14 @@ def line_of(mod, name): return getattr(nodes(mod).get(name), "lineno", 0)
 def source_url(mod, name=None):
     cfg = get_config()
     at = f"#L{line_of(mod, name)}" if name and line_of(mod, name) else ""
-    return f"{cfg.git_url}/blob/{cfg.branch}/{lib}/{mod}.py{at}"
+    return f"{cfg.git_url}/blob/{cfg.branch}/{lib}/{mod.replace('.', '/')}.py{at}"
 
 
 @cache
 def home(name):
     "`(module, name)` of an exported name as it stands between backticks, or None"
     name = re.sub(r"\(.*\)$", "", name)
-    for mod in chapters():
+    for mod in modules():
         if name in symbols(mod): return mod, name
 
 
@@ -226,7 +243,6 @@ def kind(mod, name):
 def get_class(mod, name): return getattr(module(mod), name.split(".")[0])
 
 
-
 def own_doc(mod, name):
     "The docstring that stands at `name` itself; a dataclass makes one up, and a subclass inherits one"
     node = nodes(mod).get(name)
@@ -291,58 +307,54 @@ def module_doc(mod):
 
 def module_page(mod):
     "The page of one module"
-    file, title = chapters()[mod]
-    chapter = page_name(file)
+    file, title = modules()[mod]
+    page, kind_of = page_of(file), "engine room" if in_engine(mod) else "chapter"
     front = yaml.safe_dump(dict(title=f"{lib}.{mod}", description=module_doc(mod)), width=10**6)
     res = [f"---\n{front}---"]
-    res.append(raw(f'<p class="api-home">Introduced in chapter '
-                   f'<a href="../{chapter}">{html.escape(title)}</a>. '
+    res.append(raw(f'<p class="api-home">{"Of the" if in_engine(mod) else "Introduced in"} {kind_of}: '
+                   f'<a href="../{page}">{html.escape(title)}</a>. '
                    f'<a href="{source_url(mod)}">Source of the module</a>.</p>'))
     for name in symbols(mod):
         level = "###" if "." in name else "##"
         res.append(f"{level} {name} {{#{anchor(name)} .api-heading}}")
         res.append(raw(f'<p class="api-links"><span class="api-kind">{kind(mod, name)}</span> '
-                       f'<a href="../{chapter}#{anchor(name)}" aria-label="{name} in the chapter">'
-                       f'in the chapter</a> <a href="{source_url(mod, name)}" aria-label="Source of {name}">'
-                       'source</a>'
-                       '</p>'))
+                       f'<a href="../{page}#{anchor(name)}" aria-label="{name} in the {kind_of}">'
+                       f'in the {kind_of}</a> <a href="{source_url(mod, name)}" aria-label="Source of {name}">'
+                       'source</a></p>'))
         res.append(body(mod, name, "../"))
     return "\n\n".join(res) + "\n"
 
 
 def index_page():
     "All names on one page"
-    rows, by_module, number = [], [], {m: t.split(".")[0] for m, (_, t) in chapters().items()}
-    for mod, (file, _) in chapters().items():
-        names = [o for o in symbols(mod) if "." not in o]
-        links = " ".join(f'<a href="{mod}.html#{anchor(o)}"><code>{o}</code></a>' for o in names)
-        by_module.append(f'<dt><a href="{mod}.html"><code>{mod}</code></a> {inline(module_doc(mod), "../")} '
-                         f'<span class="api-from">chapter <a href="../{page_name(file)}">{number[mod]}</a>'
-                         f'</span></dt><dd>{links}</dd>')
-        for o in symbols(mod): rows.append((o, mod, file))
-    rows.sort(key=lambda o: (o[0].lower(), o[0]))
-    body = "\n".join(
+    def module_list(mods):
+        res = []
+        for mod in mods:
+            links = " ".join(f'<a href="{mod}.html#{anchor(o)}"><code>{o}</code></a>'
+                             for o in symbols(mod) if "." not in o)
+            res.append(f'<dt><a href="{mod}.html"><code>{mod}</code></a> {inline(module_doc(mod), "../")} '
+                       f'<span class="api-from">{place(mod)}</span></dt><dd>{links}</dd>')
+        return raw('<dl class="api-modules">' + "\n".join(res) + "</dl>")
+    rows = sorted(((o, mod) for mod in modules() for o in symbols(mod)), key=lambda o: (o[0].lower(), o[0]))
+    table = "\n".join(
         f'<tr><th scope="row"><a href="{mod}.html#{anchor(o)}"><code>{o}</code></a></th>'
-        f'<td>{kind(mod, o)}</td><td>{inline(summary(mod, o), "../")}</td>'
-        f'<td><a href="../{page_name(file)}#{anchor(o)}">{number[mod]}</a></td></tr>'
-        for o, mod, file in rows)
-    n = len(rows)
+        f'<td>{kind(mod, o)}</td><td>{inline(summary(mod, o), "../")}</td><td>{place(mod)}</td></tr>'
+        for o, mod in rows)
     return "\n\n".join([
         '---\ntitle: "API reference"\ndescription: "Every name that the package exports: signature, '
-        'parameters, errors, source, and the chapter that introduces it"\n---',
-        f"Everything below comes with `from {lib}.all import *`, the command line and the page aside. Types, "
-        "shapes and units are those of the docstrings; each name links to the chapter that builds it.",
-        "## Modules", raw('<dl class="api-modules">' + "\n".join(by_module) + "</dl>"),
-        "## All names", f"{n} names, methods included.",
+        'parameters, errors, source, and the notebook that introduces it"\n---',
+        f"Everything below comes with `from {lib}.all import *`, the command line aside. Types, shapes and units "
+        "are those of the docstrings; each name links to the notebook that builds it.",
+        "## Modules of the chapters", module_list(o for o in modules() if not in_engine(o)),
+        "## Modules of the engine room", module_list(filter(in_engine, modules())),
+        "## All names", f"{len(rows)} names, methods included.",
         raw('<div class="table-scroll"><table class="api-index"><thead><tr><th>Name</th><th>Kind</th>'
-            '<th>What it is</th><th>Chapter</th></tr></thead>'
-            f'<tbody>{body}</tbody></table></div>')]) + "\n"
+            '<th>What it is</th><th>From</th></tr></thead>'
+            f'<tbody>{table}</tbody></table></div>')]) + "\n"
 
 
 def write(folder):
     "The reference as Markdown pages in `folder`"
     folder.mkdir(parents=True, exist_ok=True)
     (folder/"index.md").write_text(index_page(), encoding="utf-8")
-    for mod in chapters(): (folder/f"{mod}.md").write_text(module_page(mod), encoding="utf-8")
-
-
+    for mod in modules(): (folder/f"{mod}.md").write_text(module_page(mod), encoding="utf-8")

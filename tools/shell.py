@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 import reference
-from reference import page_name
+from reference import page_of
 
 copy_button = '<button type="button" class="copy" aria-label="Copy code"></button>'
 
@@ -122,12 +122,6 @@ def read(text, name, base):
 
 
 # --- the page put together
-
-def page_of(file):
-    "The address of a page from its source as sidebar.yml names it"
-    folder, _, name = file.rpartition("/")
-    return f"{folder}/{page_name(name)}" if folder else page_name(name)
-
 
 def order():
     "`(address, title, part)` of each page in the order of the sidebar"
