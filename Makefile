@@ -47,8 +47,9 @@ SMALL := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default
 test-portable: $(STAMP) ## what trains, as on a processor without AVX-512: chapters 12 and 15, runs, models, lmfs
 	@$(SMALL) $(PY) -c "import torch; b = torch.backends.cpu.get_cpu_capability(); \
 		print('PyTorch with the kernels for', b); assert b == 'DEFAULT', 'the cap has no effect'"
-	@echo "Running chapters 12 and 15"
-	@for n in nbs/12_*.ipynb nbs/15_*.ipynb; do $(SMALL) $(BIN)/nbdev_test --path $$n --n_workers 1 || exit 1; done
+	@echo "Running chapters 12 and 15, and the runs of the engine room"
+	@for n in nbs/12_*.ipynb nbs/15_*.ipynb nbs/engine/runs.ipynb; do \
+		$(SMALL) $(BIN)/nbdev_test --path $$n --n_workers 1 || exit 1; done
 	@echo "Running the tests of training"
 	@$(SMALL) $(PY) -m pytest tests/test_models.py tests/test_saved.py tests/test_runs.py tests/test_verses.py \
 		tests/test_cli.py -k "not test_cli or course or verses"
@@ -64,7 +65,7 @@ bench-web: $(STAMP) ## size of the page, time to its first character and its spe
 	@echo "Timing: bench/web.py $(ARGS)"
 	@$(PY) bench/web.py $(ARGS)
 
-notebooks: $(STAMP) ## run every notebook, or NB="nbs/01_data.ipynb", slow cells too, and store the outputs
+notebooks: $(STAMP) ## run every notebook, or NB="01_data engine/runs", slow cells too, and store the outputs
 	@echo "Running notebooks from top to bottom, threads: $(THREADS)"
 	@$(PY) tools/notebooks.py $(NB)
 

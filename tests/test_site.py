@@ -9,12 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from test_project import copy_checkout, edit
+from test_project import chapters, edit, engine, exports
 
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root/"tools"))
+from project import cells, copy_checkout, name_of  # noqa: E402
+
 pytestmark = pytest.mark.skipif(not find_spec("smalldocs"), reason="smalldocs needs Python 3.11 or newer")
-chapters = sorted(p.stem[3:] for p in (root/"nbs").glob("[0-9][0-9]_*.ipynb"))
+pages = {p: exports(p).replace(".", "/") + ".html" for p in chapters + engine}
+each_page = pytest.mark.parametrize("nb", pages, ids=name_of)
 max_weight = 1_500_000
 
 
@@ -47,10 +50,20 @@ def without(html, *tags):
 
 # --- what is on the pages
 
-def test_every_chapter_has_a_page(texts):
-    wanted = {"index.html", "glossary.html", "references.html", "reference/index.html",
-              *(f"{o}.html" for o in chapters), *(f"reference/{o}.html" for o in chapters)}
-    assert wanted <= set(texts)
+def test_every_notebook_has_a_page(texts):
+    wanted = {"index.html", "glossary.html", "references.html", "reference/index.html", *pages.values(),
+              *(f"reference/{exports(o)}.html" for o in pages)}
+    assert wanted == set(texts)
+
+
+def test_the_engine_room_stands_after_the_course(texts):
+    "In the list beside the text, and by the links to the page before and after"
+    wing = texts["index.html"].split('<p class="part wing">Engine room</p>')
+    assert len(wing) == 2 and "export.html" in wing[0] and "engine/" not in wing[0].split('class="course"')[1]
+    assert all(f'href="{pages[p]}"' in wing[1] for p in engine)
+    last = pages[chapters[-1]]
+    first = re.search(r'<a class="next" href="(engine/\w+\.html)"', texts[last]).group(1)
+    assert f'<a class="previous" href="../{last}"' in texts[first]
 
 
 def test_links_and_anchors(site):
@@ -71,36 +84,35 @@ def test_nothing_raw_is_shown(texts):
         assert not re.search(r"\]\([\w/.#-]+\)|^:::|\$\$|\\\[", prose, re.M), name
 
 
-@pytest.mark.parametrize("chapter", chapters)
-def test_chapter_has_its_outputs(texts, chapter):
-    [nb] = (root/"nbs").glob(f"[0-9][0-9]_{chapter}.ipynb")
-    cells = [c for c in json.loads(nb.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
-    shown = [c for c in cells if not re.search(r"^#\s*\| *(hide|export)\s*$", "".join(c["source"]), re.M)]
-    html = texts[f"{chapter}.html"]
+@each_page
+def test_page_has_its_outputs(texts, nb):
+    shown = [c for c in cells(nb, "code") if not re.search(r"^#\s*\| *(hide|export)\s*$", c["source"], re.M)]
+    html = texts[pages[nb]]
     figures = sum("image/svg+xml" in o.get("data", {}) or "image/png" in o.get("data", {})
                   for c in shown for o in c["outputs"])
     assert html.count("<figure") >= figures and html.count("<figcaption>") >= figures
     texts = re.findall(r'<svg role="img" aria-label="[^"]{10,}"', html)
     assert len(texts) >= figures, "a figure has no alternative text"
     assert len(re.findall(r'<div class="cell-output', html)) >= sum(bool(c["outputs"]) for c in shown)
-    for o in ('"chapter-head"', "minutes to read", "Open in Colab", "<dt>Needs</dt>", '"neighbours"'):
-        assert o in html
+    for o in ('"chapter-head"', "<dt>Needs</dt>", "<dt>Gives</dt>", '"neighbours"'): assert o in html
+    for o in ("minutes to read", "Open in Colab"): assert (o in html) == (nb in chapters)
 
 
 def exported(mod):
     "`__all__` of a module, read from its source"
-    code = ast.parse((root/"lmfromscratch"/f"{mod}.py").read_text(encoding="utf-8"))
+    file = root/"lmfromscratch"/f"{mod.replace('.', '/')}.py"
+    code = ast.parse(file.read_text(encoding="utf-8"))
     return next(ast.literal_eval(o.value) for o in code.body
                 if isinstance(o, ast.Assign) and o.targets[0].id == "__all__")
 
 
 def test_every_exported_name_is_in_the_reference(texts):
-    import reference
     ids = {name: set(re.findall(r'\sid="([^"]+)"', html)) for name, html in texts.items()}
-    for mod in reference.chapters():
+    for nb, page in pages.items():
+        mod = exports(nb)
         for name in exported(mod):
             assert name.lower() in ids[f"reference/{mod}.html"], f"{name} is not in the reference"
-            assert name.lower() in ids[f"{mod}.html"], f"{name} has no place in its chapter"
+            assert name.lower() in ids[page], f"{name} has no place in its notebook"
             assert f'{mod}.html#{name.lower()}"' in texts["reference/index.html"]
 
 
@@ -116,30 +128,29 @@ re_paper = re.compile(r"https?://(?:arxiv\.org|doi\.org|jmlr\.org|proceedings\.m
 
 def test_papers_are_in_the_references(texts):
     cited = {}
-    for p in sorted((root/"nbs").glob("[0-9][0-9]_*.ipynb")):
-        text = "\n".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"])
-        for url in re_paper.findall(text): cited.setdefault(url.rstrip(".,"), []).append(p.stem[3:])
+    for p, page in pages.items():
+        text = "\n".join(c["source"] for c in cells(p))
+        for url in re_paper.findall(text): cited.setdefault(url.rstrip(".,"), set()).add(page)
     lines = (root/"nbs"/"references.md").read_text(encoding="utf-8").splitlines()
     shown = texts["references.html"]
-    for url, mods in cited.items():
+    for url, by in cited.items():
         n = sum(f"({url})" in o for o in lines)
-        assert n == 1, f"{url} of {', '.join(mods)} stands {n} times in nbs/references.md"
+        assert n == 1, f"{url} of {', '.join(by)} stands {n} times in nbs/references.md"
         entry = shown[shown.index(f'href="{url}"'):].split("</li>")[0]
-        assert all(f'href="{o}.html"' in entry for o in mods), url
+        assert all(f'href="{o}"' in entry for o in by), url
     papers = [url for o in lines for url in re_paper.findall(o)]
-    assert sorted(papers) == sorted(cited), "a paper that no chapter cites"
+    assert sorted(papers) == sorted(cited), "a paper that no notebook cites"
 
 
 def outputs(nb):
     "What the cells of a notebook print and show, as text"
-    cells = json.loads((root/"nbs"/nb).read_text(encoding="utf-8"))["cells"]
     return "\n".join("".join(o.get("text") or o.get("data", {}).get("text/plain", ""))
-                     for c in cells for o in c.get("outputs", []))
+                     for c in cells(root/"nbs"/nb, "code") for o in c["outputs"])
 
 
 def test_home_quotes_the_chapters():
     "The figures of the front page are those that the cells of the chapters print"
-    text = "\n".join("".join(c["source"]) for c in json.loads((root/"index.ipynb").read_text())["cells"])
+    text = "\n".join(c["source"] for c in cells(root/"index.ipynb"))
     rows = re.findall(r"^\|[^|]+\| (\d\.\d{3}) \|[^|]+\| \[chapter \d+\]\((\w+\.ipynb)", text, re.M)
     assert len(rows) > 8
     for figure, nb in rows:
@@ -155,10 +166,11 @@ def test_home_quotes_the_chapters():
 
 
 def test_colab_finds_an_install_cell(texts):
-    for p in sorted((root/"nbs").glob("[0-9][0-9]_*.ipynb")):
-        assert f"/nbs/{p.name}\">Open in Colab" in texts[f"{p.stem[3:]}.html"]
-        head = "".join("".join(c["source"]) for c in json.loads(p.read_text(encoding="utf-8"))["cells"][:4])
+    for p in chapters:
+        assert f"/nbs/{p.name}\">Open in Colab" in texts[pages[p]]
+        head = "".join(c["source"] for c in cells(p)[:4])
         assert "google.colab" in head and "pip" in head, f"{p.name} has no install cell: run `make export`"
+    assert not [p.name for p in engine if "google.colab" in "".join(c["source"] for c in cells(p))]
 
 
 def test_ids_are_unique(texts):
@@ -199,6 +211,7 @@ axe_run = """rules => axe
         n.any.concat(n.all).map(a => a.message).join(' ')).join(' | ')))"""
 rules = {"light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
          "dark": {"type": "rule", "values": ["color-contrast"]}}
+both_screens = "index.html", "data.html", "engine/style.html", "reference/data.html"
 loaded = "performance.getEntriesByType('resource').map(o => o.decodedBodySize)"
 
 
@@ -231,7 +244,7 @@ def test_pages_in_a_browser(base, browser, texts, axe):
         page.evaluate(simplify)
         page.evaluate(axe)
         # The lists beside the text are alike on all pages, and a phone folds them away
-        for screen in (desk, phone) if at in ("index.html", "data.html", "reference/data.html") else (phone,):
+        for screen in (desk, phone) if at in both_screens else (phone,):
             page.set_viewport_size(screen)
             for theme, which in rules.items():
                 if page.evaluate("document.documentElement.dataset.theme") != theme: page.click(".theme")
@@ -256,7 +269,8 @@ def test_theme_is_kept(base, browser):
 
 
 @pytest.mark.parametrize("words, page", [
-    ("StreamLoader", "reference/data.html#streamloader"), ("vanish explode", "deep.html#vanish-or-explode"),
+    ("StreamLoader", "reference/data.html#streamloader"), ("load_run", "reference/engine.runs.html#load_run"),
+    ("vanish explode", "deep.html#vanish-or-explode"),
     ("temperature", "generate.html")])
 def test_search(base, browser, words, page):
     tab = browser.new_page()
@@ -307,9 +321,10 @@ def test_bad_sources_are_named(checkout):
     nb.write_text(json.dumps(d), encoding="utf-8")
     fails_with("nbs/03_state.ipynb", "no outputs", "make notebooks NB=03_state")
     nb.write_text(good, encoding="utf-8")
-    (checkout/"nbs"/"99_new.ipynb").write_text(good, encoding="utf-8")
-    fails_with("nbs/99_new.ipynb", "Add it to nbs/sidebar.yml")
-    (checkout/"nbs"/"99_new.ipynb").unlink()
+    for new in ("99_new", "engine/new"):
+        (checkout/"nbs"/f"{new}.ipynb").write_text(good, encoding="utf-8")
+        fails_with(f"nbs/{new}.ipynb", "Add it to nbs/sidebar.yml")
+        (checkout/"nbs"/f"{new}.ipynb").unlink()
     edit(checkout/"nbs"/"sidebar.yml", "03_state.ipynb", "03_status.ipynb")
     fails_with("nbs/03_state.ipynb", "there is no nbs/03_status.ipynb")
     edit(checkout/"nbs"/"sidebar.yml", "03_status.ipynb", "03_state.ipynb")

@@ -68,6 +68,8 @@ def process(src, base):
     reference.write(src/"reference")
     def links(s):
         s = s.replace("](../playground/", f"]({base}/playground/")
+        # nbdev makes a link of each exported name, of one that stands in a link as well: that link goes
+        s = re.sub(r"\[\[(`[^`\]]+`)\]\([^)]*\)\]\(", r"[\1](", s)
         for f in reference.left_out:
             s = re.sub(rf"\[([^\]]*)\]\((?:\.\./)?(?:engine/)?{re.escape(Path(f).name)}[^)]*\)", r"\1", s)
         return s
@@ -195,7 +197,7 @@ def main():
     if bad and not args.draft: stop(*bad, "The site was not built.")
     if not args.check: readme.write()
     cfg = get_config()
-    if args.draft: reference.leave_out({o.split(":")[0].removeprefix("nbs/") for o in bad if o.startswith("nbs/")})
+    if args.draft: reference.leave_out({o.split(":")[0][4:] for o in bad if o.startswith("nbs/")})
     out, src = args.out or cfg.doc_path, root/"_site"
     process(src, cfg.doc_host + cfg.doc_baseurl)
     if args.draft:

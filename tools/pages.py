@@ -55,7 +55,8 @@ class name_exports(Processor):
     "A bar with names and links above each exported cell; signature and table, if its source is not shown"
     def begin(self):
         self.nb.has_docs_ = False
-        self.nb.mod_, self.nb.minutes_ = mod, _ = mod_of(self.nb), minutes(self.nb)
+        mod = mod_of(self.nb)
+        self.nb.mod_, self.nb.minutes_, self.nb.needs_ = mod, minutes(self.nb), needs(self.nb, mod)
         if not mod: return
         cells = []
         for c in self.nb.cells:
@@ -91,7 +92,7 @@ def minutes(nb):
 
 def needs(nb, mod):
     "The modules that the notebook imports, as links: those of chapters, and those of the engine room"
-    text = "\n".join(c.source for c in nb.cells if c.cell_type == "code")
+    text = "\n".join(c.source for c in nb.cells if c.cell_type == "code" and "hide" not in c.directives_)
     used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", text, re.M)) - {mod}
     links = {o: f'<a href="{up(mod)}{page_of(file)}">{html.escape(title)}</a>'
              for o, (file, title) in modules().items() if o in used}
@@ -117,7 +118,7 @@ def head(nb, file, mod):
         more = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names[6:])
         gives = (f'{few}<span class="more-names" hidden>, {more}</span> '
                  f'<button type="button" class="more-button">and {len(names) - 6} more</button>')
-    need, use = needs(nb, mod)
+    need, use = nb.needs_
     use = f"<dt>Uses</dt><dd>{use}</dd>" if use else ""
     played = {o[2] for o in page_models.values()} | {"engine/page.html"}
     links = [f'<a href="{github("nbs/" + file)}">Notebook</a>',

@@ -1,157 +1,69 @@
 "Write README.md from index.ipynb: its text, code and stored outputs, as GitHub shows them. No Quarto needed"
 import argparse
 import base64
-import json
 import re
 import sys
-from html.parser import HTMLParser
-from pathlib import Path
+from html import unescape
 
-root = Path(__file__).resolve().parent.parent
+from project import cells, joined, root
+
 images = "nbs/images"
 note = "<!-- Made from index.ipynb by `make readme`. Edit the notebook, not this file. -->\n\n"
-
-re_directive = re.compile(r"^\s*#\s*\|\s*([\w-]+)\s*:?\s*(.*)$")
-re_ansi = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-re_fence = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.M | re.S)
-re_link = re.compile(r"(\]\(|\b(?:src|href)=\")([^)\s\"#]+)(?=[)\s\"#])")
-re_callout = re.compile(r"^::: *\{\.callout-(\w+)[^}]*\}\n(.*?)^:::[ \t]*$", re.M | re.S)
-
-
-def joined(s): return s if isinstance(s, str) else "".join(s)
-
-
-class Table(HTMLParser):
-    "The cells of an HTML table, row by row; `plain` is False if a cell spans several"
-    def __init__(self):
-        super().__init__()
-        self.rows, self.n_head, self.plain, self.cell = [], 0, True, None
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr": self.rows.append([])
-        if tag in ("td", "th"):
-            self.cell = []
-            if {"colspan", "rowspan"} & dict(attrs).keys(): self.plain = False
-        if tag == "br" and self.cell is not None: self.cell.append(" ")
-
-    def handle_endtag(self, tag):
-        if tag == "thead": self.n_head = len(self.rows)
-        if tag in ("td", "th") and self.cell is not None:
-            self.rows[-1].append(" ".join("".join(self.cell).split()))
-            self.cell = None
-
-    def handle_data(self, data):
-        if self.cell is not None: self.cell.append(data)
-
-
-def is_number(s): return bool(re.fullmatch(r"[-+]?[\d,]*\.?\d+(e[-+]?\d+)?\s?%?|\d+:\d\d|nan|", s, re.I))
+re_directive = re.compile(r"^#\| *([\w-]+):? *(.*)\n", re.M)
+re_link = re.compile(r"^```.*?^```|(\]\()([^)\s#]+)", re.M | re.S)
+re_callout = re.compile(r"^::: *\{\.callout-(\w+)[^}]*\}\n(.*?)\n:::[ \t]*$", re.M | re.S)
+re_number = re.compile(r"[-+\d.,:%e]*|nan")
 
 
 def markdown_table(html):
-    "`html`'s table in Markdown, or None where Markdown cannot say it"
-    if len(re.findall("<table", html)) != 1: return
-    t = Table()
-    t.feed(html)
-    n = max(map(len, t.rows), default=0)
-    if not (n and t.plain and t.n_head and all(len(o) == n for o in t.rows)): return
-    # pandas puts the index's name in a second header row
-    head = [next((o for o in col if o), "") for col in zip(*t.rows[:t.n_head], strict=True)]
-    body = t.rows[t.n_head:]
-    right = [all(is_number(o) for o in col) for col in zip(*body, strict=True)] or [False]*n
-    # a default index 0, 1, 2 ... says nothing
-    if not head[0] and [o[0] for o in body] == [str(i) for i in range(len(body))]:
-        head, right, body = head[1:], right[1:], [o[1:] for o in body]
-    def row(cells): return "| " + " | ".join(o.replace("|", "\\|") for o in cells) + " |"
-    rule = row("---:" if o else ":---" for o in right)
-    return "\n".join([row(head), rule, *map(row, body)])
+    "A table in Markdown, with numbers on the right. pandas puts the index's name in a second row of the head"
+    def text(cell): return " ".join(unescape(re.sub(r"<[^>]+>", " ", cell)).replace("|", "\\|").split())
+    rows = [[text(o) for o in re.findall(r"<t[hd]\b.*?</t[hd]>", row, re.S)]
+            for row in re.findall(r"<tr\b.*?</tr>", html, re.S)]
+    n = html[:html.index("</thead>")].count("<tr")
+    head, body = ["".join(o) for o in zip(*rows[:n], strict=True)], rows[n:]
+    rule = ["---:" if all(map(re_number.fullmatch, o)) else ":---" for o in zip(*body, strict=True)]
+    return "\n".join("| " + " | ".join(o) + " |" for o in [head, rule, *body])
 
 
-def clean_html(html):
-    "GitHub shows no style blocks and no classes"
-    html = re.sub(r"<(style|script)\b.*?</\1>", "", html, flags=re.S)
-    html = re.sub(r'\s(?:border|class|style)="[^"]*"', "", html)
-    return "\n".join(o.strip() for o in html.splitlines() if o.strip())
+def prose(s, root):
+    "Markdown with GitHub's callouts, and links from where README.md stands"
+    def callout(m):
+        text = re.sub(r"^#+ +(.*)$", r"**\1**", m[2].strip(), flags=re.M)
+        return "\n".join(f"> {o}".rstrip() for o in [f"[!{m[1].upper()}]", *text.splitlines()])
+
+    def link(m):
+        here = m[2] and (root/"nbs"/m[2]).exists() and not (root/"nbs"/m[2]).is_symlink()
+        return f"{m[1]}nbs/{m[2]}" if here else m[0]
+    return re_link.sub(link, re_callout.sub(callout, s)).strip()
 
 
-def indented(s):
-    s = re_ansi.sub("", s).rstrip()
-    return "\n".join(("    " + o).rstrip() for o in s.splitlines()) if s.strip() else ""
-
-
-class Readme:
-    def __init__(self, root=root):
-        self.root, self.images = root, {}
-        self.nb = json.loads((root/"index.ipynb").read_text(encoding="utf-8"))
-
-    def link(self, m):
-        "A link is written for the pages beside the chapters; the README stands one folder up"
-        pre, to = m.groups()
-        if re.match(r"[a-z]+:|/", to) or not (self.root/"nbs"/to).exists(): return m.group()
-        if (self.root/"nbs"/to).is_symlink(): return pre + to
-        return f"{pre}nbs/{to}"
-
-    def prose(self, s):
-        def callout(m):
-            kind, text = m.groups()
-            text = re.sub(r"^#+ +(.*)$", r"**\1**", text.strip(), flags=re.M)
-            return f"> [!{kind.upper()}]\n" + "\n".join(f"> {o}".rstrip() for o in text.splitlines())
-        def one(s): return re_link.sub(self.link, re_callout.sub(callout, s))
-        parts, at = [], 0
-        for m in re_fence.finditer(s):
-            parts += [one(s[at:m.start()]), m.group()]
-            at = m.end()
-        return "".join(parts) + one(s[at:])
-
-    def image(self, data, ext):
-        name = f"{images}/readme-{len(self.images) + 1}.{ext}"
-        self.images[name] = data
-        return f"![{self.alt}]({name})"
-
-    def output(self, o):
-        kind = o["output_type"]
-        if kind == "stream": return indented(joined(o["text"])) if o["name"] == "stdout" else ""
-        if kind == "error": return indented("\n".join(o["traceback"]))
-        data = {k: joined(v) for k, v in o["data"].items() if not k.endswith("json")}
-        if "image/svg+xml" in data: return self.image(data["image/svg+xml"].encode(), "svg")
-        if "image/png" in data: return self.image(base64.b64decode(data["image/png"]), "png")
-        if "text/markdown" in data: return self.prose(data["text/markdown"]).strip()
-        plain = data.get("text/plain", "")
-        if "text/html" in data:
-            html = clean_html(data["text/html"])
-            if "<table" in html: return markdown_table(html) or html
-            if not plain or re.fullmatch(r"<IPython[\w.]+ object>", plain.strip()): return html
-        return indented(plain)
-
-    def code(self, cell):
-        lines = joined(cell["source"]).splitlines()
-        flags, self.alt = {}, ""
-        while lines and (m := re_directive.match(lines[0])):
-            flags[m.group(1)] = m.group(2).strip().lower()
-            if m.group(1) == "fig-alt": self.alt = m.group(2).strip()
-            lines.pop(0)
-        if "hide" in flags or flags.get("include") == "false": return ""
-        res = []
-        if flags.get("echo") != "false" and "hide_input" not in flags:
-            src = "\n".join(lines).strip()
-            if src: res.append(f"```python\n{src}\n```")
-        if flags.get("output") != "false" and "hide_output" not in flags:
-            res += map(self.output, cell["outputs"])
-        return "\n\n".join(o for o in res if o)
-
-    def text(self):
-        res = []
-        for c in self.nb["cells"]:
-            s = joined(c["source"])
-            if c["cell_type"] == "markdown": res.append(self.prose(s).strip())
-            if c["cell_type"] == "code": res.append(self.code(c))
-        return note + "\n\n".join(o for o in res if o) + "\n"
+def output(o, alt, pictures):
+    "One output in Markdown. A picture goes into `pictures`, by the name of its file"
+    data = {k: joined(v) for k, v in o.get("data", {}).items()}
+    for kind, ext in (("image/svg+xml", "svg"), ("image/png", "png")):
+        if kind not in data: continue
+        name = f"{images}/readme-{len(pictures) + 1}.{ext}"
+        pictures[name] = data[kind].encode() if ext == "svg" else base64.b64decode(data[kind])
+        return f"![{alt}]({name})"
+    if "<table" in data.get("text/html", ""): return markdown_table(data["text/html"])
+    text = data.get("text/plain", joined(o.get("text", ""))) if o.get("name") != "stderr" else ""
+    return "\n".join(f"    {o}".rstrip() for o in text.rstrip().splitlines())
 
 
 def made(root=root):
     "What `make readme` writes: bytes by path"
-    r = Readme(root)
-    text = r.text()
-    return {"README.md": text.encode(), **r.images}
+    parts, pictures = [], {}
+    for c in cells(root/"index.ipynb", "markdown", "code"):
+        if c["cell_type"] == "markdown":
+            parts.append(prose(c["source"], root))
+            continue
+        flags = dict(re_directive.findall(c["source"]))
+        if "hide" in flags: continue
+        if flags.get("echo") != "false": parts.append(f"```python\n{re_directive.sub('', c['source'])}\n```")
+        parts += [output(o, flags.get("fig-alt", "").strip(), pictures) for o in c["outputs"]]
+    text = note + "\n\n".join(filter(None, parts)) + "\n"
+    return {"README.md": text.encode(), **pictures}
 
 
 def stale(root=root):
@@ -165,11 +77,9 @@ def stale(root=root):
 def write(root=root):
     new = made(root)
     for f in stale(root):
-        if f in new:
-            (root/f).parent.mkdir(parents=True, exist_ok=True)
-            (root/f).write_bytes(new[f])
-        else: (root/f).unlink()
         print(f"  {f}")
+        if f in new: (root/f).write_bytes(new[f])
+        else: (root/f).unlink()
 
 
 def main():

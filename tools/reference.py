@@ -308,18 +308,18 @@ def module_doc(mod):
 def module_page(mod):
     "The page of one module"
     file, title = modules()[mod]
-    page, kind_of = page_of(file), "engine room" if in_engine(mod) else "chapter"
+    page, wing = page_of(file), "engine room" if in_engine(mod) else "chapter"
     front = yaml.safe_dump(dict(title=f"{lib}.{mod}", description=module_doc(mod)), width=10**6)
     res = [f"---\n{front}---"]
-    res.append(raw(f'<p class="api-home">{"Of the" if in_engine(mod) else "Introduced in"} {kind_of}: '
+    res.append(raw(f'<p class="api-home">From the {wing}: '
                    f'<a href="../{page}">{html.escape(title)}</a>. '
                    f'<a href="{source_url(mod)}">Source of the module</a>.</p>'))
     for name in symbols(mod):
         level = "###" if "." in name else "##"
         res.append(f"{level} {name} {{#{anchor(name)} .api-heading}}")
         res.append(raw(f'<p class="api-links"><span class="api-kind">{kind(mod, name)}</span> '
-                       f'<a href="../{page}#{anchor(name)}" aria-label="{name} in the {kind_of}">'
-                       f'in the {kind_of}</a> <a href="{source_url(mod, name)}" aria-label="Source of {name}">'
+                       f'<a href="../{page}#{anchor(name)}" aria-label="{name} in the {wing}">'
+                       f'in the {wing}</a> <a href="{source_url(mod, name)}" aria-label="Source of {name}">'
                        'source</a></p>'))
         res.append(body(mod, name, "../"))
     return "\n\n".join(res) + "\n"
@@ -343,8 +343,8 @@ def index_page():
     return "\n\n".join([
         '---\ntitle: "API reference"\ndescription: "Every name that the package exports: signature, '
         'parameters, errors, source, and the notebook that introduces it"\n---',
-        f"Everything below comes with `from {lib}.all import *`, the command line aside. Types, shapes and units "
-        "are those of the docstrings; each name links to the notebook that builds it.",
+        f"Everything below comes with `from {lib}.all import *`, the command line aside. Types, shapes and "
+        "units are those of the docstrings; each name links to the notebook that builds it.",
         "## Modules of the chapters", module_list(o for o in modules() if not in_engine(o)),
         "## Modules of the engine room", module_list(filter(in_engine, modules())),
         "## All names", f"{len(rows)} names, methods included.",

@@ -133,7 +133,8 @@ def course_list(p):
     for to, title, of in order():
         if of != part:
             if part: res.append("</ul>")
-            if of: res.append(f'<p class="part">{html.escape(of)}</p><ul>')
+            wing = " wing" if to.startswith("engine/") else ""
+            if of: res.append(f'<p class="part{wing}">{html.escape(of)}</p><ul>')
             part = of
         here = ' aria-current="page"' if to == p.name else ""
         number, dot, rest = title.partition(". ")
