@@ -12,6 +12,7 @@ import matplotlib.font_manager  # noqa: F401  Built here, so that no cell prints
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+# What nbdev_clean does to one notebook has no public name. Without these, tests/test_project.py cannot start
 from nbdev.clean import _clean_cell_output, _nbdev_clean
 from nbdev.process import extract_directives
 from execnb.nbio import nb2str

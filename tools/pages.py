@@ -14,7 +14,6 @@ from reference import anchor, in_engine, lib, modules, page_of, raw, up
 
 # Words a minute of plain prose, and seconds for a line of code or of output: half an hour for a usual chapter
 words_a_minute, seconds_a_line = 200, 3
-re_heading = re.compile(r"^#+ ")
 
 
 def mod_of(nb):

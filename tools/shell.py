@@ -179,7 +179,7 @@ early = ("(()=>{let t;try{t=localStorage.getItem('lmfs-theme')}catch(e){}"
          "d.classList.toggle('quarto-dark',t==='dark');d.classList.add('js')})()")
 
 
-def whole(p, cfg, style=""):
+def whole(p, cfg):
     "The page as readers get it"
     up, esc = p.up, html.escape
     home = p.name == "index.html"
