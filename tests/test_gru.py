@@ -23,6 +23,7 @@ from lmfromscratch.rnn import LMModel2
 from lmfromscratch.state import LMModel3, LMModel4, keep_state
 from lmfromscratch.engine.models import load_lm, save_lm
 from lmfromscratch.engine.scoring import evaluate
+from lmfromscratch.engine.style import TwoColors
 from lmfromscratch.train import history, lm_learner
 
 text = '\n'.join(human_numbers()[:300])
