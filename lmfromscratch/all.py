@@ -1,5 +1,6 @@
 "Everything that the chapters and the engine room export: `from lmfromscratch.all import *`"
 from .engine.style import *
+from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
@@ -13,6 +14,7 @@ from .engine.models import *
 from .engine.scoring import *
 from .train import *
 from .generate import *
+from .engine.callbacks import *
 from .numpy_rnn import *
 from .gru import *
 from .unrolled import *

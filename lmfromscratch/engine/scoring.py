@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from fastai.metrics import Perplexity
 
 from ..data import TextTooShort, Vocab
-from .models import UnfitModel
+from .models import UnfitModel, check_vocab
 from ..regularize import logits_of
-from ..state import LM, keep_state, state_bs
+from ..state import LM, as_lm, keep_state, state_bs
 
 _all_ = ['Perplexity']
 no_target = -100 # What `F.cross_entropy` leaves out, unless told otherwise
@@ -54,11 +54,11 @@ def unroll_all(model,     # Any LM
     return torch.stack(steps, 1), state
 
 @torch.no_grad()
-def read(model,   # Any model of the course
+def read(model,   # An `LM`; any other module sees each batch by itself (`as_lm` makes one that carries on)
          batches, # `(x, y)`, y of the shape `(bs, sl)`, or `(bs,)` for one target after the last token
          carry:bool=True # Carry the state from batch to batch, or start each from an empty past
         ): # Yields logits, `(*y.shape, vocab_sz)`, and y
-    "Show `model` the batches in evaluation mode; its kept state and its modes are as before in the end"
+    "Show `model` the batches in evaluation mode; its kept state and its modes stay as they were"
     device, state = next(model.parameters()).device, None
     with keep_state(model):
         model.eval()
@@ -72,11 +72,11 @@ def read(model,   # Any model of the course
                 logits = logits_of(output)
             if logits.shape[:-1] != y.shape:
                 raise UnfitModel(f"{type(model).__name__} predicts {tuple(logits.shape[:-1])} tokens of a "
-                                 f"batch and is asked for {tuple(y.shape)}: does it predict after every token?")
+                                 f"batch, and is asked for {tuple(y.shape)}.")
             yield logits, y
 
 def token_logps(model, batches, carry:bool=True # As for `read`
-               ) -> tuple: # For each target but `no_target`: its log-probability, and if it was the first guess
+               ) -> tuple: # For each target but `no_target`: its log-probability, and was it the first guess?
     "What `model` makes of each token, in the order of the batches"
     logps, right = [], []
     for logits, y in read(model, batches, carry):
@@ -90,7 +90,7 @@ def evaluate(model, # Any model of the course
              dl     # Batches `(x, y)` in the order of the text
             ) -> dict: # loss (nats a token), accuracy, perplexity, tokens
     "Loss and accuracy of `model` on `dl` from an empty past; its kept state and mode stay as they were"
-    carry = getattr(dl, 'continues', True) and (not isinstance(model, LM) or model.carry)
+    carry = isinstance(model, LM) and model.carry and getattr(dl, 'continues', True)
     logps, right = token_logps(model, dl, carry)
     loss = -logps.mean().item()
     return dict(loss=loss, accuracy=right.double().mean().item(), perplexity=_exp(loss), tokens=len(logps))
@@ -98,18 +98,13 @@ def evaluate(model, # Any model of the course
 def _exp(loss): return math.inf if loss > 700 else math.exp(loss) # math.exp raises an error above 709
 
 # %% ../../nbs/engine/scoring.ipynb #5b4e9f02
-def text_rows(model,        # Any LM
+def text_rows(model,        # Any model of the course
               vocab:Vocab,  # Its vocabulary
               text,         # Running text, tokens or ids
               streams:int=1 # Rows to cut it into
              ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`; a row ends with the first id of the next
     "The ids of `text` as it can be scored, or an error that says why it can't"
-    if not isinstance(model, LM):
-        raise UnfitModel(f"{type(model).__name__} has no unroll: it can't be scored.")
-    size = getattr(model, 'config', {}).get('vocab_sz', len(vocab))
-    if size != len(vocab):
-        raise ValueError(f"The model has {size} tokens and the vocabulary {len(vocab)}: load two that belong "
-                         "together.")
+    check_vocab(model, vocab)
     if streams < 1: raise ValueError(f"streams must be 1 or more, not {streams}.")
     ids = vocab.ids(text)
     n = (len(ids)-1) // streams # Tokens that a row predicts
@@ -145,13 +140,13 @@ def score_table(scores:dict, # Name -> log-probabilities and right guesses, as f
     t = t.assign(bits=t.nats/math.log(2), perplexity=t.nats.map(_exp))
     return t.assign(accuracy=[np.mean(np.asarray(right)) for _, right in scores.values()]) if accuracy else t
 
-def score(model,         # Any LM
+def score(model,         # Any model of the course
           vocab:Vocab,   # Its vocabulary
           text,          # Running text, tokens or ids; two tokens or more
           window:int=256 # Tokens in a window
          ) -> pd.DataFrame: # Rows stateful and windows; columns nats, bits and perplexity, by token
     "How well `model` predicts `text`, with its state carried and in windows from an empty past"
     if window < 1: raise ValueError(f"window must be 1 or more, not {window}.")
-    rows = text_rows(model, vocab, text)
+    rows, model = text_rows(model, vocab, text), as_lm(model)
     return score_table({'stateful': token_logps(model, segments(rows)),
                         f'windows of {window}': token_logps(model, windows(rows[0], window), carry=False)})
