@@ -4,6 +4,7 @@ from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
+from .engine.reader import *
 from .rnn import *
 from .state import *
 from .deep import *

@@ -88,8 +88,8 @@ def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=Fals
             logits, state = unroll_all(model, x, state)
             loss = lm_loss(logits, y)
         if not math.isfinite(loss.item()):
-            raise LossNotFinite(f"After {i*segment:,} tokens the loss is no finite number: the rate {learn.lr} is "
-                                "too high. The model that was given is as it was." if learn and i else
+            raise LossNotFinite(f"After {i*segment:,} tokens the loss is no finite number: the rate {learn.lr} "
+                                "is too high. The model that was given is as it was." if learn and i else
                                 "The model's scores are not finite: its weights are broken.")
         logp = logits.detach().float().log_softmax(-1)      # (streams, segment, vocab_sz)
         yield cache.mix(logp, inputs.take(x.shape[1]), y) if cache else logp, y

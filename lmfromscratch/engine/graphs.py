@@ -74,7 +74,7 @@ def graph_dot(nodes:list[GraphNode] # As from `autograd_graph`
     return '\n'.join(res + [f'  {i} -> {o.name};' for o in nodes for i in o.inputs] + ['}'])
 
 def _places(nodes, order='figo', width=7.):
-    "Name -> (x, y): steps to the right, levels upwards; gates in an order of their own, others above their inputs"
+    "Name -> (x, y): steps to the right, levels upwards, gates in the order f, i, g, o"
     at, levels = {}, {}
     mean = lambda o: np.mean([at[i][0] for i in o.inputs if i in at] or [0])
     for o in nodes: levels.setdefault((o.level, -1 if o.step is None else o.step), []).append(o)

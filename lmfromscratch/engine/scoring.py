@@ -111,8 +111,8 @@ class OutputInputs:
         "The hidden states of the last `sl` tokens; all that was noted is forgotten"
         seen, self.seen = self.seen, []
         if not seen:
-            raise UnfitModel(f"Hidden states are what goes into the output layer: {type(self.model).__name__} "
-                             "computes its scores without calling h_o.")
+            raise UnfitModel(f"Hidden states are what goes into h_o, and {type(self.model).__name__} makes its "
+                             "scores without calling h_o.")
         return seen[-1] if seen[-1].ndim == 3 else torch.stack(seen[-sl:], 1)
 
 # %% ../../nbs/engine/scoring.ipynb #scevalue
@@ -132,7 +132,7 @@ def text_rows(model,        # Any model of the course
               vocab:Vocab,  # Its vocabulary
               text,         # Running text, tokens or ids
               streams:int=1 # Rows to cut it into
-             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`; a row ends with the first id of the next
+             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`; a row begins where the last one ended
     "The ids of `text` as it can be scored, or an error that says why it can't"
     check_vocab(model, vocab)
     if streams < 1: raise ValueError(f"streams must be 1 or more, not {streams}.")
