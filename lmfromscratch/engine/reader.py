@@ -6,8 +6,6 @@
 __all__ = ['DataReader']
 
 # %% ../../nbs/engine/reader.ipynb #8d3e008c
-import numpy as np
-
 from ..data import StreamLoader, Vocab
 from .texts import corpus
 
