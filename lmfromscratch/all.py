@@ -1,8 +1,10 @@
 "Everything that the chapters and the engine room export: `from lmfromscratch.all import *`"
 from .engine.style import *
+from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
+from .engine.reader import *
 from .rnn import *
 from .state import *
 from .deep import *
@@ -13,6 +15,7 @@ from .engine.models import *
 from .engine.scoring import *
 from .train import *
 from .generate import *
+from .engine.callbacks import *
 from .numpy_rnn import *
 from .gru import *
 from .unrolled import *

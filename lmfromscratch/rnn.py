@@ -26,7 +26,7 @@ def _check_ids(x):
 # %% ../nbs/02_rnn.ipynb #54a7ea94
 class LMModel1(nn.Module):
     "Three words in, scores for the fourth out, each step written out"
-    n_context = 3 # tokens that it reads
+    n_context = 3 # Tokens that it is trained on
     def __init__(self,
                  vocab_sz:int, # Number of tokens
                  n_hidden:int):# Width of the hidden state
@@ -47,18 +47,8 @@ class LMModel1(nn.Module):
         return self.h_o(h)                         # (bs, vocab_sz)
 
 # %% ../nbs/02_rnn.ipynb #6bf1174b
-class LMModel2(nn.Module):
+class LMModel2(LMModel1):
     "LMModel1 as a loop: any number of words in, scores for the next out"
-    n_context = 3 # tokens that it is trained on; it reads any number
-    def __init__(self,
-                 vocab_sz:int, # Number of tokens
-                 n_hidden:int):# Width of the hidden state
-        super().__init__()
-        self.config = dict(vocab_sz=vocab_sz, n_hidden=n_hidden)
-        self.i_h = nn.Embedding(vocab_sz, n_hidden)
-        self.h_h = nn.Linear(n_hidden, n_hidden)
-        self.h_o = nn.Linear(n_hidden, vocab_sz)
-
     def forward(self, x): # (bs, sl)
         _check_ids(x)
         h = 0

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['continuations', 'best_accuracy_from', 'map_state', 'state_bs', 'LM', 'LMModel3', 'keep_state', 'EventTrace',
-           'ModelResetter', 'LMModel4']
+           'ModelResetter', 'LMModel4', 'Windowed', 'as_lm']
 
 # %% ../nbs/03_state.ipynb #dfdf87cc
 from collections import Counter, defaultdict
@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
-from fastcore.basics import patch
 from torch import nn
 
 from .rnn import LMModel1, LMModel2
@@ -55,15 +54,17 @@ def state_bs(state # A tensor `(n_layers, bs, n_hidden)`, or a tuple of such
 class LM(nn.Module):
     "A model that keeps its state between batches; a subclass defines `unroll(x, state) -> (output, state)`"
     classes = {}        # Every model by its name
+    config = {}         # What the constructor was given, as JSON can hold it
     carry = True        # Keep the state between batches; False: each batch starts from an empty past
     n_context = None    # Tokens that it can look back; None: all
     special_ids = ()    # Tokens that are no text and never written
+    uniforms = None     # Random numbers of its own to write with; None: PyTorch's
     regularized = False # Does it return what AR and TAR need, too?
     h = None            # The kept state: no parameter and no buffer, so it never gets into a checkpoint
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, register=True, **kwargs):
         super().__init_subclass__(**kwargs)
-        LM.classes[cls.__name__] = cls
+        if register: LM.classes[cls.__name__] = cls
 
     def forward(self, x): # (bs, sl)
         fits = self.carry and self.h is not None and state_bs(self.h) == x.shape[0]
@@ -71,9 +72,12 @@ class LM(nn.Module):
         self.h = map_state(torch.Tensor.detach, state) if self.carry else None
         return output
 
-    def reset(self):
-        "Forget the state"
-        self.h = None
+    def reset(self): self.h = None # Forget
+
+    def _apply(self, fn, *args, **kwargs): # PyTorch's own: it has no public place that all moves go through
+        super()._apply(fn, *args, **kwargs)
+        self.h = map_state(fn, self.h)
+        return self
 
 # %% ../nbs/03_state.ipynb #c8bae9f8
 class LMModel3(LM):
@@ -93,23 +97,16 @@ class LMModel3(LM):
             h = F.relu(self.h_h(h + self.i_h(x[:,i]))) # (bs, n_hidden)
         return self.h_o(h), h[None]                    # (bs, vocab_sz), (1, bs, n_hidden)
 
-# %% ../nbs/03_state.ipynb #3cd0652c
-@patch
-def _apply(self:LM, fn, *args, **kwargs):
-    super(LM, self)._apply(fn, *args, **kwargs)
-    self.h = map_state(fn, self.h) # The state follows the weights to another device or dtype
-    return self
-
 # %% ../nbs/03_state.ipynb #ea6e0673
 @contextmanager
-def keep_state(model # Any model
+def keep_state(model:nn.Module # Any model
               ):
     "Whatever happens inside, `model` has its kept state and its modules' modes back afterwards"
-    h = getattr(model, 'h', None)
+    kept = [(m, m.h) for m in model.modules() if isinstance(m, LM)]
     modes = [(m, m.training) for m in model.modules()]
     try: yield model
     finally:
-        if isinstance(model, LM): model.h = h
+        for m, h in kept: m.h = h
         for m, training in modes: m.training = training
 
 # %% ../nbs/03_state.ipynb #70dbb1d2
@@ -138,17 +135,8 @@ class ModelResetter(Callback):
     def after_fit(self): self.model.reset()
 
 # %% ../nbs/03_state.ipynb #b4cdb7c8
-class LMModel4(LM):
+class LMModel4(LMModel3):
     "LMModel3 that predicts after every word"
-    def __init__(self,
-                 vocab_sz:int, # Number of tokens
-                 n_hidden:int):# Width of the hidden state
-        super().__init__()
-        self.config = dict(vocab_sz=vocab_sz, n_hidden=n_hidden)
-        self.i_h = nn.Embedding(vocab_sz, n_hidden)
-        self.h_h = nn.Linear(n_hidden, n_hidden)
-        self.h_o = nn.Linear(n_hidden, vocab_sz)
-
     def unroll(self, x, state=None): # (bs, sl), (1, bs, n_hidden)
         h, hs = 0 if state is None else state[0], []
         for e in self.i_h(x).unbind(1):          # (bs, n_hidden)
@@ -156,5 +144,30 @@ class LMModel4(LM):
             hs.append(h)
         return self.h_o(torch.stack(hs, 1)), h[None] # (bs, sl, vocab_sz), (1, bs, n_hidden)
 
-# %% ../nbs/03_state.ipynb #register12
-LM.classes |= dict(LMModel1=LMModel1, LMModel2=LMModel2) # Older than `LM`, and without a state
+# %% ../nbs/03_state.ipynb #contract02
+class Windowed(LM, register=False):
+    "A module without a state as an `LM`: what it carries are the last tokens, and it reads them again each time"
+    def __init__(self,
+                 model:nn.Module, # Takes ids `(bs, sl)`, returns logits after each token or after the last
+                 n_context:int|None=None): # Tokens that it is shown; None: what it says itself, or 256
+        super().__init__()
+        # Modules from elsewhere have no defaults; this is the only place that asks what one has
+        self.model, self.config = model, getattr(model, 'config', {})
+        self.n_context = n_context or getattr(model, 'n_context', 256)
+        self.forget = getattr(model, 'reset', lambda: None)
+
+    def unroll(self, x, state=None): # (bs, sl), the tokens before: (1, bs, up to n_context)
+        seen = x if state is None else torch.cat([state[0], x], 1)
+        seen = seen[:, -self.n_context:]
+        self.forget() # It reads all that it may see from the beginning
+        output = self.model(seen)
+        logits = output[0] if isinstance(output, (tuple, list)) else output
+        return logits[:, -1] if logits.ndim == 3 else logits, seen[None] # (bs, vocab_sz)
+
+def as_lm(model:nn.Module # An `LM`, or any module that takes ids and returns logits
+         ) -> LM: # `model` itself, or a `Windowed` that holds it
+    "A model that keeps the contract"
+    return model if isinstance(model, LM) else Windowed(model)
+
+# %% ../nbs/03_state.ipynb #contract06
+LM.classes |= dict(LMModel1=LMModel1, LMModel2=LMModel2)

@@ -21,8 +21,10 @@ from lmfromscratch.gru import *
 from lmfromscratch.lstm import GRU, copy_weights
 from lmfromscratch.rnn import LMModel2
 from lmfromscratch.state import LMModel3, LMModel4, keep_state
+from lmfromscratch.engine.callbacks import SampleLine
 from lmfromscratch.engine.models import load_lm, save_lm
 from lmfromscratch.engine.scoring import evaluate
+from lmfromscratch.engine.style import TwoColors
 from lmfromscratch.train import history, lm_learner
 
 text = '\n'.join(human_numbers()[:300])
@@ -241,7 +243,8 @@ import sys
 sys.modules['IPython'] = None
 from fastai.torch_core import set_seed
 from lmfromscratch.data import Vocab, human_numbers, lm_dls
-from lmfromscratch.gru import CharGRU, SampleLine
+from lmfromscratch.engine.callbacks import SampleLine
+from lmfromscratch.gru import CharGRU
 from lmfromscratch.train import lm_learner
 text = '\\n'.join(human_numbers()[:200])
 vocab = Vocab.from_tokens(text, order='sorted')
@@ -371,6 +374,11 @@ def test_bad_sample_lines():
     with pytest.raises(ValueError, match='n must'): SampleLine(vocab, 'one', n=0)
 
 
-def test_models_that_do_not_predict_everywhere():
-    for model in (LMModel2(len(vocab), 8), LMModel3(len(vocab), 8)):
-        with pytest.raises(TypeError, match='after every token'): letter_table(model, vocab, 'one')
+def test_models_that_predict_after_the_last_token_only():
+    ids = vocab.encode('one two')
+    for model, shown in ((LMModel2(len(vocab), 8), 3), (LMModel3(len(vocab), 8), len(ids))):
+        table = letter_table(model, vocab, 'one two')
+        for i, p in enumerate(table.p): # LMModel2 has no state: it is shown the last three
+            want = model(ids[None, max(0, i+1-shown):i+1]).softmax(-1)[0, ids[i+1]]
+            assert p == pytest.approx(want.item(), rel=1e-5)
+            if isinstance(model, LMModel3): model.reset()

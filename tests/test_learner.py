@@ -61,7 +61,7 @@ def test_losses_of_rows_add_up_to_the_loss(how, metric):
     assert losses.shape == (rows,) and probs.shape == (*y.shape, len(learn.dls.vocab))
     loss, value = learn.validate()
     assert losses.mean().item() == pytest.approx(loss, rel=1e-5)
-    expected = {'perplexity': torch.tensor(loss).exp(), 'nll': loss, 'bpc': loss/0.693147}[metric.name]
+    expected = {'perplexity': torch.tensor(loss).exp(), 'nll': loss, 'bpc': loss/0.693147}[metric().name]
     assert value == pytest.approx(float(expected), rel=1e-5)
     nats = -probs.gather(-1, y[..., None])[..., 0].log().reshape(rows, -1).mean(1)
     torch.testing.assert_close(losses, nats, atol=1e-4, rtol=1e-4)

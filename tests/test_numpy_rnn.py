@@ -81,9 +81,10 @@ def test_one_character(source):
 
 
 def test_text_shorter_than_a_window():
-    with pytest.raises(TextTooShort, match='needs 26 training characters and there are 18'):
+    with pytest.raises(TextTooShort, match='needs 26 tokens and there are 18'):
         DataReader('twenty characters ..')
-    with pytest.raises(TextTooShort, match='64 rows of 200'): DataReader(text, seq_length=200, batch_size=64)
+    with pytest.raises(TextTooShort, match='bs=64 rows of sl=200'):
+        DataReader(text, seq_length=200, batch_size=64)
     DataReader('ab'*15, seq_length=25)  # 27 characters, one window
 
 

@@ -139,7 +139,19 @@ def test_models_without_hidden_states():
     assert dynamic_score(Odd(), vocab, some_ids()).notna().all(axis=None) # Learning needs none
     for model, says in ((Odd(), "Odd has 0 such layers"), (Silent(12, 8), "without calling h_o")):
         with pytest.raises(TypeError, match=says): cache_score(model, vocab, some_ids())
-    with pytest.raises(ValueError, match="no unroll"): dynamic_score(LMModel1(12, 8), vocab, some_ids())
+    with pytest.raises(ValueError, match="written for 3"): dynamic_score(LMModel1(12, 8), vocab, some_ids())
+
+
+def test_models_without_a_state():
+    "LMModel2 is shown the last three tokens, and learns from them as well"
+    model, ids = LMModel2(12, 8), some_ids()
+    logits = torch.cat([model(ids[None, max(0, i-2):i+1]) for i in range(39)])
+    nats = nn.functional.cross_entropy(logits, ids[1:], reduction='none').tolist()
+    close(reading_table(model, vocab, ids).nats.tolist(), nats, eps=1e-5)
+    close(score(model, vocab, ids).nats['stateful'], sum(nats)/39, eps=1e-5)
+    table = reading_table(model, vocab, ids, **ways['both'])
+    close(table.nats[:1].tolist(), nats[:1], eps=1e-5)
+    assert max(abs(a-b) for a, b in zip(table.nats[8:], nats[8:])) > 1e-3
 
 
 def test_frozen_weights_stay():
