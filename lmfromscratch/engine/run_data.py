@@ -46,7 +46,8 @@ class RunningText(RunData, kind='text'):
     recipe = text_recipes['lstm']
     def __init__(self, text:str, s): # `RunSettings`
         self.vocab = self.vocab_of(s)
-        ids, cut = self.vocab.encode(text), int(len(text) * (1-s.valid))
+        ids = self.vocab.encode(text)
+        cut = int(len(ids) * (1-s.valid))
         self.train, self.valid = ids[:cut], ids[cut:]
         self.batches = EndlessStreams(self.train.to(s.device), s.bs, s.sl)
         self.told = f"the last {len(self.valid):,} of {len(ids):,}"

@@ -122,33 +122,28 @@ class Run:
         "One batch: forward, backward, clip, update"
         s = self.settings
         for group in self.opt.param_groups: group['lr'] = s.lr * warm_cosine(self.done, s.warmup)
-        self._forget()
-        loss, state = self.forward(self.step)
+        loss, state = self.forward()
         self.opt.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), s.clip)
         value = loss.item()
         if not math.isfinite(value):
-            raise LossNotFinite(f"The loss is {value} at step {self.step}. The last checkpoint in {self.folder} "
-                                "is good; start again with a lower rate.")
+            raise LossNotFinite(f"The loss is {value} at step {self.step}. The last checkpoint in "
+                                f"{self.folder} is good; start again with a lower rate.")
         self.opt.step()
         self.state = map_state(torch.Tensor.detach, state) if self.model.carry else None
         self.step += 1
         self.losses.append(value)
 
-    def forward(self, step:int) -> tuple: # Loss and new state
-        "One batch; on a GPU in bfloat16 if the settings say so, on a CPU `in_threads` sees to it"
-        s, (x, y) = self.settings, self.data.batch(step)
+    def forward(self) -> tuple: # Loss and new state
+        "One batch; some streams lose their past before it, so that the model learns to begin without one, too"
+        s, state, (x, y) = self.settings, self.state, self.data.batch(self.step)
+        if s.forget and state is not None:
+            keep = (torch.rand(s.bs) >= s.forget).float()[None, :, None].to(s.device) # (1, bs, 1)
+            state = map_state(lambda o: o*keep, state)                                # (n_layers, bs, n_hidden)
         with torch.autocast(s.device, torch.bfloat16, enabled=bool(s.bf16) and s.device != 'cpu'):
-            output, state = self.model.unroll(x, self.state)
+            output, state = self.model.unroll(x, state) # On a CPU `in_threads` sees to bfloat16
         return lm_loss(logits_of(output).float(), y), state
-
-    def _forget(self):
-        "Some streams lose their past, so that the model learns to begin without one, too"
-        s = self.settings
-        if not s.forget or self.state is None: return
-        keep = (torch.rand(s.bs) >= s.forget).float()[None, :, None].to(s.device) # (1, bs, 1)
-        self.state = map_state(lambda o: o*keep, self.state)                      # (n_layers, bs, n_hidden)
 
     def train(self,
               progress:bool=True,  # A bar, or outside a terminal and a notebook a line every tenth
@@ -181,19 +176,15 @@ class Run:
             self.settings = replace(self.settings, bf16=False)
             print("This run was begun in bfloat16, which can't be computed here: it continues in float32.")
 
-    def note(self, valid:bool):
-        "Add a row to the losses"
-        self.rows.append(dict(
-            step=self.step, seconds=round(self.seconds, 3), characters=self.data.characters(self.step),
-            lr=self.opt.param_groups[0]['lr'], train_loss=float(np.mean(self.losses)),
-            valid_loss=self.data.look(self.model) if valid else math.nan))
-        self.losses = []
-
     def _report(self, mark, bar, progress):
+        "A row for the table of losses; ten times in a run a look at what is held out, and a line"
         now = int(100*self.done)
         look = now//10 > mark//10
-        self.note(valid=look)
-        row = self.rows[-1]
+        row = dict(step=self.step, seconds=round(self.seconds, 3), characters=self.data.characters(self.step),
+                   lr=self.opt.param_groups[0]['lr'], train_loss=float(np.mean(self.losses)),
+                   valid_loss=self.data.look(self.model) if look else math.nan)
+        self.rows.append(row)
+        self.losses = []
         bar.update(now - mark)
         bar.set_postfix_str(f"{row['characters']:,} characters, loss {row['train_loss']:.3f}")
         if not (look and progress): return
@@ -231,8 +222,7 @@ class Run:
         state = [tensors[f'state.{i}'].to(self.settings.device) for i in range(len(_part(tensors, 'state.')))]
         self.state = None if not state else state[0] if len(state) == 1 else tuple(state)
         self.rng |= {k: tensors[k] for k in self.rng if k in tensors} # One begun elsewhere has no GPU's
-        self.step, self.seconds = about['step'], about['seconds']
-        self.rows, self.losses = about['rows'], about['losses']
+        vars(self).update(about) # step, seconds, rows, losses
 
     def sample(self, n:int=80, prompt:str|None=None, **kwargs) -> str: # `kwargs` as in `generate`
         "Let the model write `n` characters, of a verse at most; its training does not notice"
@@ -259,9 +249,8 @@ class Run:
             ax = plot_run(rows)
             ax.figure.savefig(self.folder/'losses.svg', metadata={'Date': None})
             plt.close(ax.figure)
-        samples = [f"temperature {t}\n\n{self.data.samples(self.model, temperature=t, seed=0)}"
-                   for t in (0.5, 0.7, 1.)]
-        (self.folder/'samples.txt').write_text('\n\n----\n\n'.join(samples), 'utf-8')
+        write = lambda t: f"temperature {t}\n\n{self.data.samples(self.model, temperature=t, seed=0)}"
+        (self.folder/'samples.txt').write_text('\n\n----\n\n'.join(map(write, (0.5, 0.7, 1.))), 'utf-8')
 
     def finish(self) -> pd.DataFrame: # As from `scores`
         "Score the model on all that was held out, and write everything into the folder"
@@ -270,8 +259,7 @@ class Run:
         return table
 
 # %% ../../nbs/engine/runs.ipynb #bca43e0e
-def read_checkpoint(folder:str|Path # Of a run
-                   ) -> tuple[dict, dict]: # Tensors by name, and the rest
+def read_checkpoint(folder:str|Path) -> tuple[dict, dict]: # Tensors by name, and the rest
     "The newest whole checkpoint in `folder`"
     for name in ('checkpoint.safetensors', 'checkpoint-before.safetensors'):
         try:
@@ -284,9 +272,7 @@ def read_checkpoint(folder:str|Path # Of a run
 def _part(tensors, name): return {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
 def _new_model(s): return model_class(s.model)(len(s.vocab), **s.args)
 
-def plot_run(rows:pd.DataFrame, # As in losses.csv
-             ax=None            # Where to draw
-            ):
+def plot_run(rows:pd.DataFrame, ax=None): # As in losses.csv
     "Training and validation loss over the time"
     ax = ax or plt.subplots()[1]
     ax.plot(rows.seconds/60, rows.train_loss, color=palette[0], lw=1, label='training, with dropout')
@@ -396,7 +382,7 @@ def seconds_a_batch(run:Run, bf16:bool, repeats:int=1) -> float:
     with trial._ready():
         for _ in range(repeats):
             start = time.perf_counter()
-            trial.forward(run.step)[0].backward()
+            trial.forward()[0].backward()
             next(run.model.parameters()).grad.sum().item() # A GPU is done only now
             times.append(time.perf_counter() - start)
     run.opt.zero_grad()
@@ -416,8 +402,7 @@ def choose_bf16(run:Run, asked:bool|None) -> bool: # As in `RunSettings`
     return seconds_a_batch(run, True, 4) < 0.87*plain
 
 # %% ../../nbs/engine/runs.ipynb #98504fd0
-def load_run(folder:str|Path # Of a run
-            ) -> tuple[nn.Module, Vocab]: # In evaluation mode
+def load_run(folder:str|Path) -> tuple[nn.Module, Vocab]: # In evaluation mode
     "The model of a run, finished or not, and its vocabulary; the text is not needed"
     s = read_settings(folder)
     try: tensors, _ = read_checkpoint(folder)
