@@ -80,7 +80,8 @@ def batches_of_epoch(lengths:torch.Tensor, # Characters that each verse asks for
                     ) -> list[torch.Tensor]: # For each batch the places of its verses
     "Shuffle, sort each pool, cut it into batches, shuffle the batches"
     short = (lengths < 1).sum().item()
-    if short or not len(lengths): raise TextTooShort(f"{short} of {len(lengths)} verses have nothing to predict.")
+    if short or not len(lengths):
+        raise TextTooShort(f"{short} of {len(lengths)} verses have nothing to predict.")
     gen, batches = torch.Generator().manual_seed(seed), []
     for part in torch.randperm(len(lengths), generator=gen).split(pool or len(lengths)):
         if pool: part = part[lengths[part].argsort(stable=True)]

@@ -271,7 +271,7 @@ def test_too_short_to_score(whole):
 
 # --- folders of the version before
 
-# Made with the code before `Run` had data: a new run of 40 steps, five times `train_step` and `note`, `_keep`.
+# Made with the code before `Run` had data: a new run of 40 steps, `train_step` and `note` 5 times, `_keep`.
 # The checkpoint before was thrown away. CharLSTM with n_hidden=8, n_emb=4, dropout=0.2; batches of 4 times 8
 # characters, of verses 4*32 places at most. The scores are those of that code after all of its 40 steps.
 old_runs = Path(__file__).parent/'old_runs'
