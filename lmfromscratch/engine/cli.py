@@ -332,9 +332,12 @@ def load_any(run:Path # Folder of a run, or as for `find_model`
     if is_exported(run):
         from lmfromscratch.export import load_onnx
         return load_onnx(run)
-    from lmfromscratch.engine.runs import load_run # Its models are known by name then
+    if is_run(run):
+        from lmfromscratch.engine.runs import load_run
+        return load_run(run)
+    from lmfromscratch import runs, train # noqa: F401  Their models are known by name then
     from lmfromscratch.engine.models import load_lm
-    return load_run(run) if is_run(run) else load_lm(find_model(run))
+    return load_lm(find_model(run))
 
 # %% ../../nbs/engine/cli.ipynb #62030c44
 def usual_prompt(vocab) -> str:
