@@ -10,7 +10,7 @@ from statistics import median
 
 def chars_per_second(cls, text, batch_size, dtype, seconds, hidden):
     "Characters per second of whole training steps: read, forward, backward, update"
-    from lmfromscratch.numpy_rnn import DataReader
+    from lmfromscratch.engine.reader import DataReader
     reader = DataReader(text, seq_length=25, batch_size=batch_size)
     rnn = cls(hidden, reader.vocab_size, 25, dtype=dtype)
     for _ in range(3): rnn.train_step(reader)

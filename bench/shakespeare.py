@@ -16,12 +16,12 @@ def one_run(text, recipe, minutes, seed, threads, window):
         run = new_run(text, Path(folder)/'run', text_recipes[recipe], minutes=minutes, seed=seed,
                       threads=threads, bf16=None)
         run.train()
-        nats = score(run.model, run.vocab, run.valid_ids, window).nats
+        nats = score(run.model, run.vocab, run.data.valid, window).nats
     s = run.settings
     return dict(seed=seed, stateful=round(nats.iloc[0], 4), windows=round(nats.iloc[1], 4), steps=run.step,
                 seconds=round(run.seconds, 1), characters_per_s=round(run.step*s.bs*s.sl/run.seconds),
                 parameters=n_params(run.model), threads=s.threads, bf16=s.bf16, streams=s.bs, length=s.sl,
-                validated_on=len(run.valid_ids))
+                validated_on=len(run.data.valid))
 
 
 def main():

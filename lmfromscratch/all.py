@@ -20,9 +20,10 @@ from .numpy_rnn import *
 from .gru import *
 from .unrolled import *
 from .runs import *
-from .engine.runs import *
 from .awdlstm import *
 from .reading import *
 from .verses import *
+from .engine.run_data import *
+from .engine.runs import *
 from .export import *
 from .engine.page import *

@@ -18,7 +18,8 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .data import TextTooShort, Vocab
-from .engine.scoring import OutputInputs, lm_loss, score_table, segments, text_rows, unroll_all
+from .engine.scoring import (OutputInputs, lm_loss, score_table, segments, text_rows,
+                                          unroll_all)
 from .engine.style import ColoredText, TwoColors, colored_text
 from .state import as_lm, map_state
 from .train import LossNotFinite

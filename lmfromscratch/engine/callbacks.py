@@ -15,7 +15,8 @@ from pathlib import Path
 from fastai.callback.core import Callback
 
 from ..data import Vocab
-from .models import ModelFileError, load_lm, model_files, save_lm, writable_folder
+from .models import (ModelFileError, load_lm, model_files, save_lm,
+                                         writable_folder)
 from ..generate import generate
 
 # %% ../../nbs/engine/callbacks.ipynb #8330a79c

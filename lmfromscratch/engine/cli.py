@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['about_expected', 'count_prompt', 'commands', 'parse_models', 'parser_of', 'course_command', 'with_expected',
            'show_counting', 'all_recipes', 'changed_recipe', 'named', 'named_verses', 'train_command', 'read_precision',
-           'begin_run', 'train_and_tell', 'told_held_out', 'tell_score', 'resume_command', 'open_any_run',
-           'score_command', 'usual', 'with_cache', 'while_learning', 'is_of_verses', 'held_out_or', 'find_model',
-           'package_models', 'is_run', 'is_exported', 'load_any', 'usual_prompt', 'sample_command', 'export_command',
-           'page_command', 'serve_command', 'usage', 'in_one_line', 'lmfs', 'run_command']
+           'begin_run', 'train_and_tell', 'tell_score', 'resume_command', 'open_any_run', 'score_command', 'usual',
+           'with_cache', 'while_learning', 'is_of_verses', 'held_out_or', 'find_model', 'package_models', 'is_run',
+           'is_exported', 'load_any', 'usual_prompt', 'sample_command', 'export_command', 'page_command',
+           'serve_command', 'usage', 'in_one_line', 'lmfs', 'run_command']
 
 # %% ../../nbs/engine/cli.ipynb #ab0ab8a9
 import argparse
@@ -142,7 +142,7 @@ def named(text:Path) -> str|Path:
                             f"Texts known by name: {', '.join(corpora)}; by verses: bible.")
 
 def named_verses(text:Path) -> str|Path:
-    "What `new_verses` should read, likewise"
+    "What `new_run` should read of verses, likewise"
     from lmfromscratch.engine.texts import corpora, download_corpus
     if str(text) == 'bible': return 'bible'
     text = named(text)
@@ -189,16 +189,15 @@ def read_precision(precision):
 def begin_run(text:Path, out, recipe, verses=False, **settings):
     "A new run over a text, or over verses"
     from lmfromscratch.engine.runs import new_run
-    from lmfromscratch.verses import new_verses
     if out is None: out = f'runs/{text.stem}'
-    if verses: return new_verses(named_verses(text), out, recipe, **settings)
+    if verses: return new_run(named_verses(text), out, recipe, 'verses', **settings)
     return new_run(named(text), out, recipe, **settings)
 
 # %% ../../nbs/engine/cli.ipynb #b3b22c8b
 def train_and_tell(run, quiet=False):
     "Train `run`, print what it is and what came out"
     from lmfromscratch.engine.models import n_params
-    s, held_out = run.settings, told_held_out(run)
+    s, held_out = run.settings, run.data.told
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
     print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {s.threads} threads, "
           f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
@@ -210,13 +209,6 @@ def train_and_tell(run, quiet=False):
           "Scoring what was held out ...", flush=True)
     tell_score(run.finish())
     print(f"\n{run.sample(300, seed=0).strip()}\n\nModel, losses, plot and samples are in {run.folder}.")
-
-def told_held_out(run):
-    "What a run keeps for its score, in words"
-    from lmfromscratch.verses import VerseRun
-    n = len(run.valid_ids)
-    if isinstance(run, VerseRun): return f"{n:,} of {n + len(run.circle.verses):,} verses"
-    return f"the last {n:,} of {n + len(run.circle.ids):,}"
 
 def tell_score(table): print(table.to_string(float_format='{:.4f}'.format))
 
@@ -236,7 +228,6 @@ def open_any_run(run:Path, minutes=None):
     "A run over running text, or over verses"
     from lmfromscratch.engine.texts import corpora
     from lmfromscratch.engine.runs import open_run, read_settings
-    from lmfromscratch.verses import is_verse_run, open_verses
     source = read_settings(run).source
     if source is None:
         raise ValueError(f"The text of {run} is in no file, since it was begun in Python. "
@@ -244,7 +235,7 @@ def open_any_run(run:Path, minutes=None):
     if source not in ('bible', *corpora) and not Path(source).is_file():
         raise FileNotFoundError(f"There is no file {source} any more, the text of {run}. "
                                 "Put it back there; or name another, if it is to be scored.")
-    return (open_verses if is_verse_run(run) else open_run)(run, minutes=minutes)
+    return open_run(run, minutes=minutes)
 
 # %% ../../nbs/engine/cli.ipynb #9a3d9839
 def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a saved model
@@ -260,13 +251,14 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     "Nats, bits and perplexity of a text, by token"
     from lmfromscratch.engine.texts import corpus
     from lmfromscratch.engine.scoring import score
-    from lmfromscratch.verses import _verses_of, score_verses, verse_ids
+    from lmfromscratch.engine.run_data import Verses
+    from lmfromscratch.verses import score_verses, verse_ids
     model, vocab = load_any(run)
     if text is None and not is_run(run):
         raise ValueError(f"{run} is no run with a text of its own: name one to score.")
     if is_of_verses(vocab):
         if cache or dynamic: raise ValueError("--cache and --dynamic read on; verses stand alone.")
-        verses = held_out_or(run, text, lambda: verse_ids(_verses_of(named_verses(text))[0], vocab))
+        verses = held_out_or(run, text, lambda: verse_ids(Verses.read(named_verses(text))[0], vocab))
         return tell_score(score_verses(model, verses))
     if (cache or dynamic) and is_exported(run):
         raise ValueError(f"--cache and --dynamic look into a model, and {run} is an exported one: "
@@ -300,14 +292,13 @@ def is_of_verses(vocab) -> bool: return '' in vocab.stoi # The pad token of chap
 def held_out_or(run, text, encode):
     "What is to be scored, and a line that tells"
     from lmfromscratch.engine.runs import read_settings
-    from lmfromscratch.verses import is_verse_run
     if text is None:
         opened = open_any_run(run)
-        print(f"{opened.settings.source}, held out: {told_held_out(opened)}")
-        return opened.valid_ids
+        print(f"{opened.settings.source}, held out: {opened.data.told}")
+        return opened.data.valid
     ids = encode()
     print(f"{text}: {len(ids):,} {'verses' if isinstance(ids, list) else 'tokens'}")
-    if is_run(run) and not is_verse_run(run) and read_settings(run).sha256 == _sha256(text):
+    if is_run(run) and not isinstance(ids, list) and read_settings(run).sha256 == _sha256(text):
         print("It was trained on most of this text; without TEXT only the rest is scored.")
     return ids
 
@@ -341,9 +332,12 @@ def load_any(run:Path # Folder of a run, or as for `find_model`
     if is_exported(run):
         from lmfromscratch.export import load_onnx
         return load_onnx(run)
-    from lmfromscratch.engine.runs import load_run # Its models are known by name then
+    if is_run(run):
+        from lmfromscratch.engine.runs import load_run
+        return load_run(run)
+    from lmfromscratch import runs, train # noqa: F401  Their models are known by name then
     from lmfromscratch.engine.models import load_lm
-    return load_run(run) if is_run(run) else load_lm(find_model(run))
+    return load_lm(find_model(run))
 
 # %% ../../nbs/engine/cli.ipynb #62030c44
 def usual_prompt(vocab) -> str:

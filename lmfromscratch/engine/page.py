@@ -23,7 +23,6 @@ from .models import (ModelFileError, load_lm, model_files, n_params,
 from .runs import load_run, read_settings
 from .texts import MissingExtra, quiet_pooch
 from ..export import export_onnx, onnx_files, read_exported
-from ..verses import is_verse_run, verse_start
 
 # %% ../../nbs/engine/page.ipynb #f86614f3
 web = Path(lmfromscratch.__file__).parent/'web'
@@ -112,7 +111,7 @@ def _prepare(run, folder, weights):
         (model, vocab), s = load_run(run), read_settings(run)
         training = _told(model, run/'model') if (run/'model.json').is_file() else {}
         source = f", trained on {Path(s.source).name}" if s.source else ''
-        prompts = [verse_start(run, vocab)] if is_verse_run(run) else []
+        prompts = [s.prompt] if s.prompt else []
         export_onnx(model, vocab, folder, weights, prompts, training)
         return run.name, run.name, f"{s.model} with {n_params(model):,} weights{source}.", None
     (model, vocab), name = load_lm(run), model_files(run)[0].name.removesuffix('.safetensors')
