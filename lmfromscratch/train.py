@@ -24,7 +24,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.data.core import DataLoaders
 from fastai.learner import CastToTensor, Learner, Recorder
-from fastai.metrics import Perplexity, accuracy
+from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper, detuplify_pg, set_item_pg
 from fastai.torch_core import set_seed
 from fastcore.basics import noop, patch
@@ -34,7 +34,7 @@ from torch import nn
 from .data import human_numbers_dls
 from .deep import LMModel5
 from .engine.models import n_params, save_lm, writable_folder
-from .engine.scoring import lm_loss
+from .engine.scoring import Perplexity, lm_loss
 from .engine.style import model_color
 from .lstm import LMModel6
 from .regularize import LMModel7, RNNRegularizer

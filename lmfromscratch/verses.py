@@ -16,8 +16,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from .data import TextTooShort, Vocab
-from .engine.scoring import no_target, score_table
-from .export import token_logps
+from .engine.scoring import no_target, score_table, token_logps
 from .generate import generate_ids, prompt_ids
 from .runs import TextRecipe
 

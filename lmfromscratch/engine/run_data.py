@@ -11,9 +11,8 @@ from pathlib import Path
 from torch import nn
 
 from ..data import Vocab
-from .scoring import score, segments
+from .scoring import score, segments, token_logps
 from .texts import bible_verses, corpora, corpus, download_corpus, verse_lines
-from ..export import token_logps
 from ..generate import generate
 from ..runs import EndlessStreams, text_recipes
 from ..verses import (VerseBatches, never_pad, score_verses, split_verses,
