@@ -146,7 +146,7 @@ class LMModel4(LMModel3):
 
 # %% ../nbs/03_state.ipynb #contract02
 class Windowed(LM, register=False):
-    "A module without a state as an `LM`: what it carries are the last tokens, and it reads them again each time"
+    "A module without a state as an `LM`: it carries the last tokens, and reads them again each time"
     def __init__(self,
                  model:nn.Module, # Takes ids `(bs, sl)`, returns logits after each token or after the last
                  n_context:int|None=None): # Tokens that it is shown; None: what it says itself, or 256

@@ -38,7 +38,7 @@ def test_every_model_of_the_package_is_here():
 
 def test_any_saved_model_loads_in_a_process_that_has_imported_little(saved):
     folder, says = saved
-    code = ("import sys, torch; from lmfromscratch.train import load_lm, logits_of\n"
+    code = ("import sys, torch; from lmfromscratch.engine.models import load_lm; from lmfromscratch.regularize import logits_of\n"
             "for name in sys.argv[2:]:\n"
             "    model, vocab = load_lm(f'{sys.argv[1]}/{name}')\n"
             "    out = logits_of(model(torch.tensor([[0, 1, 2]]))).flatten()[-6:]\n"

@@ -129,7 +129,7 @@ def _read_about(about):
     "Class, config and vocabulary from the JSON file `about`"
     try:
         d = json.loads(about.read_text(encoding='utf-8'))
-        vocab = Vocab(d['vocab']['tokens'], d['vocab']['sep'])
+        vocab = Vocab.from_dict(d['vocab'])
         name, config = d['model'], dict(d['config'])
         size = config['vocab_sz']
     except (ValueError, KeyError, TypeError) as e:
