@@ -169,5 +169,4 @@ def as_lm(model:nn.Module # An `LM`, or any module that takes ids and returns lo
     "A model that keeps the contract"
     return model if isinstance(model, LM) else Windowed(model)
 
-# %% ../nbs/03_state.ipynb #contract06
-LM.classes |= dict(LMModel1=LMModel1, LMModel2=LMModel2)
+LM.classes |= dict(LMModel1=LMModel1, LMModel2=LMModel2) # Older than `LM`, so they are entered by hand
