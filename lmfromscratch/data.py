@@ -100,8 +100,8 @@ def encode(self:Vocab, text # Running text, tokens, or ids, which are checked
     "The ids of `text`; an unknown token is an error that names it and its place"
     if isinstance(text, torch.Tensor):
         if not len(text) or 0 <= text.min() and text.max() < len(self): return text
-        least, most = text.min(), text.max()
-        raise ValueError(f"The ids go from {least} to {most}, but the vocabulary has the ids 0 to {len(self)-1}.")
+        raise ValueError(f"The ids go from {text.min()} to {text.max()}, but the vocabulary has "
+                         f"the ids 0 to {len(self)-1}.")
     if isinstance(text, str) and not self.sep and all(len(t) == 1 for t in self.itos):
         toks, ids = text, char_ids(text, self.itos)
     else:
@@ -240,7 +240,7 @@ def lm_dls(tokens,              # Tokens, a string for characters, or ids if `vo
     return dls
 
 # %% ../nbs/01_data.ipynb #036c41c7
-def human_numbers_dls(bs:int=64, sl:int=16, last:bool=False, streams:bool=True, valid:float=0.2, # As in `lm_dls`
+def human_numbers_dls(bs:int=64, sl:int=16, last:bool=False, streams:bool=True, valid=0.2, # As in `lm_dls`
                       folder:str|Path|None=None, device=None # As in `human_numbers`; as in `lm_dls`
                      ) -> DataLoaders:
     "`lm_dls` for the human numbers"

@@ -24,7 +24,8 @@ def check_shape(name, o, *want):
         raise ValueError(f"{name} should be ({', '.join(map(str, want))}), but is {got}.")
 
 def _check_pair(state, *want):
-    if not isinstance(state, (tuple, list)) or len(state) != 2: raise ValueError("The state should be a pair (h, c).")
+    if not isinstance(state, (tuple, list)) or len(state) != 2:
+        raise ValueError("The state of an LSTM should be a pair (h, c).")
     for name, o in zip('hc', state): check_shape(f"{name} of the state", o, *want)
 
 def _check_sequence(x, n_in):
@@ -64,7 +65,7 @@ def copy_weights(ours:nn.Module,  # `LSTMCell`, `FusedLSTMCell`, `LSTM`, `GRUCel
     "Give `ours` the weights of PyTorch's module, so that the two can be compared"
     cells = dict(ours.named_children()).get('cells', [ours])
     layers = theirs.all_weights if isinstance(theirs, nn.RNNBase) else [list(theirs.parameters())]
-    if len(cells) != len(layers): raise ValueError(f"Layers differ: {len(cells)} in ours, {len(layers)} in theirs.")
+    if len(cells) != len(layers): raise ValueError(f"{len(cells)} layers in ours, {len(layers)} in theirs.")
     with torch.no_grad():
         for cell, (w_ih, w_hh, b_ih, b_hh) in zip(cells, layers):
             if isinstance(cell, LSTMCell):
@@ -110,8 +111,7 @@ class LSTM(nn.Module):
                  n_layers:int=1): # Layers
         super().__init__()
         self.n_in, self.n_hidden = n_in, n_hidden
-        sizes = [n_in] + [n_hidden]*(n_layers-1)
-        self.cells = nn.ModuleList(FusedLSTMCell(o, n_hidden) for o in sizes)
+        self.cells = nn.ModuleList(FusedLSTMCell(o, n_hidden) for o in [n_in] + [n_hidden]*(n_layers-1))
 
     def forward(self, x, state=None): # (bs, sl, n_in), 2 x (n_layers, bs, n_hidden)
         size = (len(self.cells), x.shape[0], self.n_hidden)
@@ -176,8 +176,7 @@ class GRU(nn.Module):
                  n_layers:int=1): # Layers
         super().__init__()
         self.n_in, self.n_hidden = n_in, n_hidden
-        sizes = [n_in] + [n_hidden]*(n_layers-1)
-        self.cells = nn.ModuleList(GRUCell(o, n_hidden) for o in sizes)
+        self.cells = nn.ModuleList(GRUCell(o, n_hidden) for o in [n_in] + [n_hidden]*(n_layers-1))
 
     def forward(self, x, state=None): # (bs, sl, n_in), (n_layers, bs, n_hidden)
         size = (len(self.cells), x.shape[0], self.n_hidden)

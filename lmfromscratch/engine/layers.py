@@ -24,7 +24,8 @@ def other_forward(forwards:dict): # Module -> the function that stands for its `
             if f is None: del m.forward
             else: m.forward = f
 
-_cells = dict(LSTM=torch.lstm_cell, GRU=torch.gru_cell, RNN_TANH=torch.rnn_tanh_cell, RNN_RELU=torch.rnn_relu_cell)
+_cells = dict(LSTM=torch.lstm_cell, GRU=torch.gru_cell,
+              RNN_TANH=torch.rnn_tanh_cell, RNN_RELU=torch.rnn_relu_cell)
 
 def by_cells(rnn:nn.RNNBase # `nn.LSTM`, `nn.GRU` or `nn.RNN`, batch first, with biases, in one direction
             ): # A function that can stand for `rnn.forward` in evaluation mode
@@ -43,8 +44,8 @@ def by_cells(rnn:nn.RNNBase # `nn.LSTM`, `nn.GRU` or `nn.RNN`, batch first, with
 
 def stepping(model:nn.Module): # Any model, in evaluation mode
     "A context in which the recurrent layers of a model that sit on the CPU take single tokens by the cell"
-    return other_forward({m: by_cells(m) for m in model.modules() if isinstance(m, nn.RNNBase) and m.batch_first
-                          and m.bias and not (m.bidirectional or m.proj_size) and m.weight_hh_l0.is_cpu})
+    fit = lambda m: m.batch_first and m.bias and not (m.bidirectional or m.proj_size) and m.weight_hh_l0.is_cpu
+    return other_forward({m: by_cells(m) for m in model.modules() if isinstance(m, nn.RNNBase) and fit(m)})
 
 # %% ../../nbs/engine/layers.ipynb #b5ce0514
 def _cut(tensors, dims, n):
@@ -55,9 +56,10 @@ def _join(pieces, dims): return [torch.cat(o, d) for o, d in zip(zip(*pieces), d
 
 class _InThreads(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, f, pool, n, dims, *tensors): # Inputs and states, whose rows are along `dims`; then the weights
+    def forward(ctx, f, pool, n, dims, *tensors): # Input and states, with rows along `dims`; then weights
         ctx.pool, ctx.n, ctx.dims, ctx.weights = pool, n, dims, tensors[len(dims):]
-        ctx.pieces = [[o.detach().requires_grad_() for o in piece] for piece in _cut(tensors[:len(dims)], dims, n)]
+        pieces = _cut(tensors[:len(dims)], dims, n)
+        ctx.pieces = [[o.detach().requires_grad_() for o in piece] for piece in pieces]
         ctx.outs = list(pool.map(f, ctx.pieces))
         return tuple(_join([[o.detach() for o in out] for out in ctx.outs], dims))
 
@@ -85,14 +87,17 @@ def _shared(rnn, pool, n, bf16):
         return out, tuple(state) if pair else state[0]
     return forward
 
-@contextmanager
 def in_threads(model:nn.Module, # Any model with `nn.LSTM`, `nn.GRU` or `nn.RNN`, batch first
                n:int=2,         # Threads
                bf16:bool=False):# Compute the products in bfloat16
-    "The recurrent layers of a model that sit on the CPU share the rows of a batch among threads"
+    "A context in which the recurrent layers of a model that sit on the CPU share the rows of a batch"
     if n < 1: raise ValueError(f"threads must be 1 or more, not {n}.")
     layers = [m for m in model.modules() if isinstance(m, nn.RNNBase) and m.batch_first and not m.dropout
               and m.weight_hh_l0.is_cpu]
+    return _threads(layers, n, bf16)
+
+@contextmanager
+def _threads(layers, n, bf16):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -30,7 +30,7 @@ class TextTooShort(ValueError):
     "A text that does not fill one batch"
 
 class TextLoader:
-    "The fastai side of a loader; a subclass has `dataset`, `__iter__`, and an argument for each of `settings`"
+    "The fastai side of a loader; a subclass has `dataset` and `__iter__`, and an argument for each of `settings`"
     n_inp = 1 # How many of a batch's tensors are inputs
     settings = 'ids', 'bs', 'sl', 'last', 'vocab'
     def __init__(self,
@@ -39,12 +39,13 @@ class TextLoader:
                  sl:int=16,        # Tokens of each row
                  last:bool=False,  # y is the token after x, `(bs,)`; otherwise one for each token
                  vocab=None):      # For `show_batch`, and for a text that is brought along
-        if ids.ndim != 1: raise ValueError(f"ids must be one row of tokens, (n_tokens,), not {tuple(ids.shape)}.")
+        if ids.ndim != 1:
+            raise ValueError(f"ids must be one row of tokens, (n_tokens,), not {tuple(ids.shape)}.")
         for name, v in (('bs', bs), ('sl', sl)):
             if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
         if len(ids) < bs*sl + 1:
-            raise TextTooShort(f"One batch of bs={bs} rows of sl={sl} tokens needs {bs*sl+1:,} tokens "
-                               f"and there are {len(ids):,}: use a longer text, a smaller bs or a smaller sl.")
+            raise TextTooShort(f"One batch of bs={bs} rows of sl={sl} tokens needs {bs*sl+1:,} tokens and there "
+                               f"are {len(ids):,}: use a longer text, a smaller bs or a smaller sl.")
         self.ids, self.bs, self.sl, self.last, self.vocab = ids, bs, sl, last, vocab
 
     def pieces(self, size:int, step:int # Tokens of a piece, and from its start to that of the next
@@ -107,7 +108,8 @@ class TextLoader:
         "The first `max_n` rows of each of the `columns` of ids, as text"
         if self.vocab is None:
             raise ValueError("show_batch needs the vocabulary: pass vocab= to the loader.")
-        return pd.DataFrame({k: [self.vocab.text(o.reshape(-1)) for o in v[:max_n]] for k, v in columns.items()})
+        text = lambda rows: [self.vocab.text(o.reshape(-1)) for o in rows[:max_n]]
+        return pd.DataFrame({k: text(v) for k, v in columns.items()})
 
     def show_batch(self, max_n:int=6 # Rows to show
                   ) -> pd.DataFrame: # Columns x and y

@@ -66,8 +66,8 @@ class ColoredText:
 
     def __str__(self):
         def paint(t, s):
-            back, front = self._colors(s)
-            return f"\x1b[48;2;{';'.join(map(str, back))};38;2;{';'.join(map(str, front))}m{t}\x1b[0m" if s else t
+            back, front = (';'.join(map(str, o)) for o in self._colors(s))
+            return f"\x1b[48;2;{back};38;2;{front}m{t}\x1b[0m" if s else t
         return self.sep.join(paint(t, s) for t, s in zip(self.tokens, self.strength))
 
     def __repr__(self):

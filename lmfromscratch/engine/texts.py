@@ -17,7 +17,8 @@ from pathlib import Path
 # name -> (file, address, SHA-256): texts that the package does not carry
 corpora = {
     'shakespeare': ('tinyshakespeare.txt',
-                    'https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt',
+                    'https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/'
+                    'input.txt',
                     '86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed'),
 }
 
@@ -80,7 +81,8 @@ def check_lines(lines:list[str], # What should be in the files, one after the ot
         if not file.is_file(): raise FileNotFoundError(f"{file} is missing.")
     read = [o.strip() for file in files for o in read_text(file).splitlines() if o.strip()]
     for i, (theirs, ours) in enumerate(zip_longest(read, lines), 1):
-        if theirs != ours: raise ValueError(f"Line {i} should be {ours!r}, and is {theirs!r}: see {files[0].parent}.")
+        if theirs != ours:
+            raise ValueError(f"Line {i} should be {ours!r}, and is {theirs!r}: see {files[0].parent}.")
 
 class JsonFile:
     "Something that is saved as JSON: a subclass has `to_dict()`, and makes itself of it with `from_dict(d)`"
@@ -93,7 +95,8 @@ class JsonFile:
         "Read what `save` wrote"
         try: return cls.from_dict(json.loads(Path(file).read_text(encoding='utf-8')))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
-            raise ValueError(f"{file} is no file that {cls.__name__}.save wrote ({type(e).__name__}: {e}).") from e
+            why = f"{type(e).__name__}: {e}"
+            raise ValueError(f"{file} is no file that {cls.__name__}.save wrote ({why}).") from e
 
 # %% ../../nbs/engine/texts.ipynb #8dfaae5c
 no_bible = ('The King James text comes with an optional package. Install it with: '
