@@ -103,7 +103,8 @@ def _uniforms(seed, bs):
 
 def _text_ids(lm, n):
     "The ids of tokens that may be written"
-    return torch.tensor([i for i in range(n) if i not in set(lm.special_ids)])
+    special = set(lm.special_ids)
+    return torch.tensor([i for i in range(n) if i not in special])
 
 # %% ../nbs/08_generate.ipynb #dd506d80
 @torch.no_grad()

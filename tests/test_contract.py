@@ -86,7 +86,7 @@ class Contract:
         self.model = lambda: make(name, folder)
         self.lm = lambda: as_lm(make(name, folder))
         self.least = 3 if name == 'LMModel1' else 1 # It is written out for three words
-        self.onnx = name == 'OnnxLM'                # A file's graph: on the CPU, in single precision, as it is
+        self.onnx = name == 'OnnxLM'                # A file's graph: on the CPU, in single precision
 
     def check_any_batch_and_length(self):
         lm = self.lm()
@@ -133,6 +133,17 @@ class Contract:
         for t in range(self.least, 20):
             out, state = lm.unroll(x[:, t:t+1], state)
             assert close(last(out), last(lm.unroll(x[:, :t+1])[0])), f'at token {t}'
+
+    def check_it_remembers(self):
+        lm, x = self.lm(), ids(3, 12)
+        for back in (1, 2, 5, 9):
+            other = x.clone()
+            other[:, -1-back] = (other[:, -1-back] + 1) % vocab_sz
+            seen = lm.n_context is None or back < lm.n_context
+            for split in (12-back, 12): # The word in a piece before, and in the same
+                a, b = (lm.unroll(o[:, :split]) for o in (x, other))
+                if split < 12: a, b = (lm.unroll(o[:, split:], s) for o, (_, s) in ((x, a), (other, b)))
+                assert close(last(a[0]), last(b[0]), 1e-8) != seen, f'{back} words back'
 
     def check_forward_goes_on_and_reset_forgets(self):
         lm, x = self.lm(), ids(3, 12)

@@ -38,11 +38,14 @@ def test_every_model_of_the_package_is_here():
 
 def test_any_saved_model_loads_in_a_process_that_has_imported_little(saved):
     folder, says = saved
-    code = ("import sys, torch; from lmfromscratch.engine.models import load_lm; from lmfromscratch.regularize import logits_of\n"
+    code = ("import sys, torch\n"
+            "from lmfromscratch.engine.models import load_lm\n"
+            "from lmfromscratch.regularize import logits_of\n"
             "for name in sys.argv[2:]:\n"
             "    model, vocab = load_lm(f'{sys.argv[1]}/{name}')\n"
             "    out = logits_of(model(torch.tensor([[0, 1, 2]]))).flatten()[-6:]\n"
-            "    print(name, type(model).__name__, len(vocab), *out.tolist())\n")
+            "    print(name, type(model).__name__, len(vocab), *out.tolist())\n"
+            "assert 'lmfromscratch.all' not in sys.modules, 'a circle: all imports everything'\n")
     r = subprocess.run([sys.executable, '-c', code, folder, *make], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
     lines = [o.split() for o in r.stdout.splitlines()]
