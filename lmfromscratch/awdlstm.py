@@ -86,7 +86,7 @@ def unroll(self:AWDLSTM, x, state=None): # (bs, sl), 2 x (n_layers, bs, n_hidden
         n = layer.rnn.hidden_size
         s = None if state is None else tuple(o[i:i+1, :, :n].contiguous() for o in state)
         out, s = layer(out, s)                       # (bs, sl, n), 2 x (1, bs, n)
-        states.append(map_state(lambda o: F.pad(o, (0, widest-n)), s))
+        states.append(map_state(lambda o: F.pad(o, (0, widest - o.shape[2])), s))
     raw, out = out, self.output_drop(out)
     return (self.h_o(out), raw, out), tuple(torch.cat(o) for o in zip(*states))
 

@@ -56,7 +56,7 @@ def test_any_saved_model_loads_in_a_process_that_has_imported_little(saved):
 
 
 def test_an_unknown_name_lists_all_models():
-    with pytest.raises(ModelFileError, match="no model 'LMModel9'; known are LMModel1.*AWDLSTM"):
+    with pytest.raises(ModelFileError, match="no model 'LMModel9'; known are AWDLSTM.*LMModel7"):
         model_class('LMModel9')
 
 
@@ -129,6 +129,25 @@ def test_a_plain_model_writes_from_what_it_is_shown():
     model.n_context, model.longest = 4, 0
     generate(model, vocab, 'abcdef', n=3)
     assert model.longest == 4
+
+
+def test_a_model_of_fastai_with_a_state_of_its_own_reads_from_the_beginning():
+    from fastai.text.models import AWD_LSTM
+    from fastai.text.models.awdlstm import awd_lstm_lm_config
+    from fastai.text.models.core import get_language_model
+    torch.manual_seed(0)
+    config = awd_lstm_lm_config | dict(emb_sz=8, n_hid=8, n_layers=2)
+    model, text = get_language_model(AWD_LSTM, len(vocab), config).eval(), 'abc'
+    for _ in range(12):
+        model.reset()
+        with torch.no_grad(): text += vocab[model(vocab.encode(text)[None])[0][0, -1].argmax().item()]
+    assert generate(model, vocab, 'abc', n=12, temperature=0) == text[3:]
+
+
+def test_a_model_that_could_not_be_loaded_is_not_saved(tmp_path):
+    with pytest.raises(UnfitModel, match='derive its class from LM'):
+        save_lm(as_lm(torch.nn.Embedding(6, 6)), vocab, tmp_path/'m')
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_is_not_called_broken():

@@ -17,7 +17,7 @@ palette = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#2
 def model_color(name # A model, its class, its name such as 'LMModel3', or its number
                ) -> str: # A colour as matplotlib takes it
     "The one colour that a model of the ladder has in every plot"
-    if not isinstance(name, (str, int)): name = getattr(name, '__name__', type(name).__name__)
+    if not isinstance(name, (str, int)): name = (name if isinstance(name, type) else type(name)).__name__
     found = re.search(r'\d+', str(name))
     return palette[min(int(found[0]), 8) - 1 if found else 7]
 
