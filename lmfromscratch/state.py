@@ -164,6 +164,10 @@ class Windowed(LM, register=False):
         logits = output[0] if isinstance(output, (tuple, list)) else output
         return logits[:, -1] if logits.ndim == 3 else logits, seen[None] # (bs, vocab_sz)
 
+    def reset(self):
+        super().reset()
+        self.forget()
+
 def as_lm(model:nn.Module # An `LM`, or any module that takes ids and returns logits
          ) -> LM: # `model` itself, or a `Windowed` that holds it
     "A model that keeps the contract"
