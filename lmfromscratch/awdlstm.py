@@ -28,8 +28,7 @@ class RNNDropout(Dropout):
 # %% ../nbs/13_awdlstm.ipynb #f445e6b4
 class EmbeddingDropout(Dropout):
     "Leave out words: for a whole batch, some rows of the embedding are zero (Gal and Ghahramani 2016)"
-    def forward(self, x, # ids, `(bs, sl)`
-                emb:nn.Embedding):
+    def forward(self, x, emb): # ids `(bs, sl)`, `nn.Embedding`
         if not self.training or self.p == 0: return emb(x)
         mask = dropout_mask(emb.weight, (emb.num_embeddings, 1), self.p) # One number for each word
         return emb(x) * mask[x]                                          # (bs, sl, n_emb)
@@ -44,10 +43,11 @@ class WeightDropout(Dropout):
 
     def forward(self, x, state=None): # As `rnn` takes them
         if not self.training or self.p == 0: return self.rnn(x, state)
-        weights = {k: o for k, o in self.rnn.named_parameters() if k.startswith('weight_hh')}
-        masked = {k: o * dropout_mask(o, o.shape, self.p) for k, o in weights.items()}
+        masked = {k: o * dropout_mask(o, o.shape, self.p) for k, o in self.rnn.named_parameters()
+                  if k.startswith('weight_hh')}
         try: return functional_call(self.rnn, masked, (x, state))
-        finally: self.rnn._init_flat_weights() # nn.RNNBase keeps a list of what it used last: its own again
+        # PyTorch's own: an RNN keeps a list of the weights that it used last, and no public call renews it
+        finally: self.rnn._init_flat_weights()
 
 # %% ../nbs/13_awdlstm.ipynb #a6a9fb02
 class AWDLSTM(LM):
@@ -68,43 +68,31 @@ class AWDLSTM(LM):
         self.config = dict(vocab_sz=vocab_sz, n_emb=n_emb, n_hidden=n_hidden, n_layers=n_layers, tied=tied,
                            output_p=output_p, hidden_p=hidden_p, input_p=input_p, embed_p=embed_p,
                            weight_p=weight_p)
-        self._check()
         self.i_h, self.h_o = nn.Embedding(vocab_sz, n_emb), nn.Linear(n_emb, vocab_sz)
         if tied: self.h_o.weight = self.i_h.weight
         sizes = [n_emb] + [n_hidden]*(n_layers-1) + [n_emb]
-        lstms = [nn.LSTM(i, o, batch_first=True) for i, o in zip(sizes, sizes[1:])]
+        lstms = (nn.LSTM(i, o, batch_first=True) for i, o in zip(sizes, sizes[1:]))
         self.rnn = nn.ModuleList(WeightDropout(o, weight_p) for o in lstms)
         self.embed_drop, self.input_drop = EmbeddingDropout(embed_p), RNNDropout(input_p)
         self.hidden_drop, self.output_drop = RNNDropout(hidden_p), RNNDropout(output_p)
 
 # %% ../nbs/13_awdlstm.ipynb #bbcb5dc5
 @patch
-def _check(self:AWDLSTM):
-    for k, v in self.config.items():
-        if k.endswith('_p') and not 0 <= v < 1:
-            raise ValueError(f"{k}, the probability of a zero, must be in [0, 1), not {v}.")
-        if k.startswith(('n_', 'vocab')) and v < 1: raise ValueError(f"{k} must be 1 or more, not {v}.")
-
-# %% ../nbs/13_awdlstm.ipynb #ba7cebaa
-@patch
 def unroll(self:AWDLSTM, x, state=None): # (bs, sl), 2 x (n_layers, bs, n_hidden)
+    widest = max(o.rnn.hidden_size for o in self.rnn)
     out, states = self.input_drop(self.embed_drop(x, self.i_h)), []
     for i, layer in enumerate(self.rnn):
         if i: out = self.hidden_drop(out)
         n = layer.rnn.hidden_size
         s = None if state is None else tuple(o[i:i+1, :, :n].contiguous() for o in state)
         out, s = layer(out, s)                       # (bs, sl, n), 2 x (1, bs, n)
-        states.append(map_state(lambda o: F.pad(o, (0, self._widest - o.shape[2])), s))
+        states.append(map_state(lambda o: F.pad(o, (0, widest - o.shape[2])), s))
     raw, out = out, self.output_drop(out)
     return (self.h_o(out), raw, out), tuple(torch.cat(o) for o in zip(*states))
 
-@patch(as_prop=True)
-def _widest(self:AWDLSTM): return max(o.rnn.hidden_size for o in self.rnn)
-
 # %% ../nbs/13_awdlstm.ipynb #d7a299bf
 def is_stuck(losses:list, # Validation losses, the newest last
-             n:int=5      # So many before the newest are not looked at
-            ) -> bool:
+             n:int=5) -> bool: # So many before the newest are not looked at
     "Is the newest loss worse than the best of those that came more than `n` validations before?"
     return len(losses) > n+1 and losses[-1] > min(losses[:-1-n])
 
@@ -112,6 +100,7 @@ def is_stuck(losses:list, # Validation losses, the newest last
 class NTASGD(Callback):
     "Once the validation loss is stuck, average the weights after each step; validate and end with their mean"
     order = 55 # After the recorder, which knows the validation loss
+    own, count = None, 0
     def __init__(self, n:int=5): # As in `is_stuck`
         if n < 1: raise ValueError(f"n, the validations that are not looked at, must be 1 or more, not {n}.")
         self.n = n
@@ -135,14 +124,13 @@ class NTASGD(Callback):
 # %% ../nbs/13_awdlstm.ipynb #3c74cde8
 @patch
 def before_validate(self:NTASGD):
-    if getattr(self, 'count', 0) == 0: return
-    self.own = [p.detach().clone() for p in self.model.parameters()]
-    _put(self.model, self.mean)
+    if self.count:
+        self.own = [p.detach().clone() for p in self.model.parameters()]
+        _put(self.model, self.mean)
 
 @patch
 def after_validate(self:NTASGD):
-    if getattr(self, 'own', None) is None: return
-    _put(self.model, self.own)
+    if self.own is not None: _put(self.model, self.own)
     self.own = None
 
 @patch
@@ -174,16 +162,13 @@ class VariableBPTT(Callback):
                  std:float=5.,    # Standard deviation of the length, in tokens
                  least:int=5):    # No batch is shorter, but the last may be
         if not 0 <= half <= 1: raise ValueError(f"half, a share of batches, must be in [0, 1], not {half}.")
-        if not std >= 0: raise ValueError(f"std, a standard deviation, must be 0 or more, not {std}.")
         if least < 1: raise ValueError(f"least, a number of tokens, must be 1 or more, not {least}.")
         self.half, self.std, self.least = half, std, least
 
 # %% ../nbs/13_awdlstm.ipynb #0fe38c9b
 @patch
-def draw(self:VariableBPTT, total:int, # Tokens of a stream
-         sl:int                        # Usual length
-        ) -> list[int]: # Lengths that add up to `total`
-    "Lengths for an epoch"
+def draw(self:VariableBPTT, total:int, sl:int) -> list[int]: # Tokens of a stream, usual length
+    "Lengths for an epoch, that add up to `total`"
     lengths, left = [], total
     while left:
         mean = sl/2 if torch.rand(()) < self.half else sl

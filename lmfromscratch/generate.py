@@ -42,7 +42,6 @@ def _check_probs(logits, temperature, top_k, top_p):
         raise ValueError("The model's logits are not finite: its weights are broken. Load an earlier "
                          "checkpoint, or train again with a lower learning rate.")
 
-# %% ../nbs/08_generate.ipynb #49249111
 def next_probs(logits,             # `(bs, vocab_sz)`
                temperature:float=1.,# Logits are divided by it; 0: the likeliest token gets all
                top_k:int|None=None,# Only the k likeliest tokens
@@ -72,7 +71,6 @@ def prompt_ids(model, vocab:Vocab, prompt # Running text, or tokens: one at leas
     if not len(ids): raise ValueError("The prompt is empty: give at least one token to go on from.")
     return ids
 
-# %% ../nbs/08_generate.ipynb #a657ea2a
 @torch.no_grad()
 def next_token_table(model,       # Any model of the course
                      vocab:Vocab, # Its vocabulary
@@ -103,6 +101,11 @@ def _uniforms(seed, bs):
     gen.manual_seed(seed) if seed is not None else gen.seed()
     while True: yield torch.rand(bs, generator=gen, dtype=torch.double)
 
+def _text_ids(lm, n):
+    "The ids of tokens that may be written"
+    special = set(lm.special_ids)
+    return torch.tensor([i for i in range(n) if i not in special])
+
 # %% ../nbs/08_generate.ipynb #dd506d80
 @torch.no_grad()
 def generate_ids(model,             # Any model of the course
@@ -112,22 +115,18 @@ def generate_ids(model,             # Any model of the course
                 ):
     "Yield the next ids, `(bs,)`, for ever; state is carried, so each costs the same"
     x, lm, text = ids[None] if ids.ndim == 1 else ids, as_lm(model), None
-    step, one_by_one, modules = Stepper(lm), stepping(model), list(model.modules())
+    step, modules = Stepper(lm), list(model.modules())
     for u in (lm.uniforms or _uniforms)(seed, len(x)):
         training = [m for m in modules if m.training]
         for m in training: m.training = False # No dropout
         try:
-            with one_by_one: logits = step(x)
+            with stepping(model): logits = step(x)
         finally:
             for m in training: m.training = True
-        if text is None: text = _text_ids(lm, logits)
+        if text is None: text = _text_ids(lm, logits.shape[-1]).to(x.device)
         new = text[pick(next_probs(logits[:, text], temperature, top_k, top_p), u.to(x.device))]
         yield new
         x = new[:, None]
-
-def _text_ids(lm, logits):
-    special = set(lm.special_ids)
-    return torch.tensor([i for i in range(logits.shape[-1]) if i not in special], device=logits.device)
 
 # %% ../nbs/08_generate.ipynb #e023e23b
 def generate(model,               # Any model of the course

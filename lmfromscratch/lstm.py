@@ -28,6 +28,10 @@ def _check_pair(state, *want):
         raise ValueError("The state of an LSTM should be a pair (h, c).")
     for name, o in zip('hc', state): check_shape(f"{name} of the state", o, *want)
 
+def _check_sequence(x, n_in):
+    check_shape('x', x, 'bs', 'sl', n_in)
+    if x.shape[1] == 0: raise ValueError("x holds no time step: its length, x.shape[1], should be 1 or more.")
+
 # %% ../nbs/05_lstm.ipynb #1bb3e80a
 class LSTMCell(nn.Module):
     "One step of an LSTM, a layer a gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)"
@@ -59,13 +63,11 @@ def copy_weights(ours:nn.Module,  # `LSTMCell`, `FusedLSTMCell`, `LSTM`, `GRUCel
                  theirs:nn.Module # `nn.LSTMCell`, `nn.LSTM`, `nn.GRUCell` or `nn.GRU` of the same sizes
                 ) -> nn.Module: # `ours`
     "Give `ours` the weights of PyTorch's module, so that the two can be compared"
-    cells, n_theirs = getattr(ours, 'cells', [ours]), getattr(theirs, 'num_layers', 1)
-    if len(cells) != n_theirs: raise ValueError(f"Layers differ: {len(cells)} in ours, {n_theirs} in theirs.")
+    cells = dict(ours.named_children()).get('cells', [ours])
+    layers = theirs.all_weights if isinstance(theirs, nn.RNNBase) else [list(theirs.parameters())]
+    if len(cells) != len(layers): raise ValueError(f"{len(cells)} layers in ours, {len(layers)} in theirs.")
     with torch.no_grad():
-        for i, cell in enumerate(cells):
-            s = f'_l{i}' if hasattr(theirs, 'num_layers') else ''
-            names = ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh')
-            w_ih, w_hh, b_ih, b_hh = [getattr(theirs, o+s) for o in names]
+        for cell, (w_ih, w_hh, b_ih, b_hh) in zip(cells, layers):
             if isinstance(cell, LSTMCell):
                 gates = [cell.input_gate, cell.forget_gate, cell.cell_gate, cell.output_gate]
                 for gate, wi, wh, bi, bh in zip(gates, *[o.chunk(4) for o in (w_ih, w_hh, b_ih, b_hh)]):
@@ -109,45 +111,36 @@ class LSTM(nn.Module):
                  n_layers:int=1): # Layers
         super().__init__()
         self.n_in, self.n_hidden = n_in, n_hidden
-        sizes = [n_in] + [n_hidden]*(n_layers-1)
-        self.cells = nn.ModuleList(FusedLSTMCell(o, n_hidden) for o in sizes)
+        self.cells = nn.ModuleList(FusedLSTMCell(o, n_hidden) for o in [n_in] + [n_hidden]*(n_layers-1))
 
     def forward(self, x, state=None): # (bs, sl, n_in), 2 x (n_layers, bs, n_hidden)
         size = (len(self.cells), x.shape[0], self.n_hidden)
         if state is None: state = (x.new_zeros(size),)*2
         _check_sequence(x, self.n_in)
         _check_pair(state, *size)
-        last_h, last_c = [], []
+        last = []
         for cell, h, c in zip(self.cells, *state):
             out = []
             for ix in cell.ih(x).unbind(1):  # (bs, 4*n_hidden)
                 h, c = cell.step(ix, (h, c))
                 out.append(h)
             x = torch.stack(out, 1)          # (bs, sl, n_hidden)
-            last_h.append(h)
-            last_c.append(c)
-        return x, (torch.stack(last_h), torch.stack(last_c))
-
-# %% ../nbs/05_lstm.ipynb #298d9537
-def _check_sequence(x, n_in):
-    check_shape('x', x, 'bs', 'sl', n_in)
-    if x.shape[1] == 0: raise ValueError("x holds no time step: its length, x.shape[1], should be 1 or more.")
+            last.append((h, c))
+        return x, tuple(torch.stack(o) for o in zip(*last))
 
 # %% ../nbs/05_lstm.ipynb #5dcb2465
 def init_forget_bias(model:nn.Module, # An LSTM, ours or PyTorch's, or any model that holds some
                      value:float=1.   # Bias of every forget gate; 0 is about PyTorch's start
                     ) -> nn.Module: # `model`
     "Set the bias of all forget gates, so that cells start by keeping (Jozefowicz et al. 2015)"
-    found = 0
+    lstms = [m for m in model.modules() if isinstance(m, (LSTMCell, FusedLSTMCell, nn.LSTM, nn.LSTMCell))]
+    if not lstms: raise TypeError(f"{type(model).__name__} holds no LSTM.")
     with torch.no_grad():
-        for m in model.modules():
+        for m in lstms:
             if isinstance(m, LSTMCell): m.forget_gate.bias.fill_(value)
-            elif isinstance(m, (FusedLSTMCell, nn.LSTM, nn.LSTMCell)):
+            else:
                 for name, p in m.named_parameters():
                     if 'bias' in name: p.chunk(4)[1].fill_(value if 'ih' in name else 0) # The two are added
-            else: continue
-            found += 1
-    if not found: raise TypeError(f"{type(model).__name__} holds no LSTM.")
     return model
 
 # %% ../nbs/05_lstm.ipynb #709d45c1
@@ -183,8 +176,7 @@ class GRU(nn.Module):
                  n_layers:int=1): # Layers
         super().__init__()
         self.n_in, self.n_hidden = n_in, n_hidden
-        sizes = [n_in] + [n_hidden]*(n_layers-1)
-        self.cells = nn.ModuleList(GRUCell(o, n_hidden) for o in sizes)
+        self.cells = nn.ModuleList(GRUCell(o, n_hidden) for o in [n_in] + [n_hidden]*(n_layers-1))
 
     def forward(self, x, state=None): # (bs, sl, n_in), (n_layers, bs, n_hidden)
         size = (len(self.cells), x.shape[0], self.n_hidden)
@@ -226,9 +218,9 @@ def _products(rnn):
     if isinstance(rnn, LSTM): return [(o.ih, o.hh) for o in rnn.cells]
     if not isinstance(rnn, nn.LSTM) or rnn.bidirectional or rnn.proj_size:
         raise TypeError(f"lstm_gates reads an LSTM in one direction without projection, not {rnn}.")
-    get = lambda name: getattr(rnn, name, None) # Without bias there is none to get
-    linear = lambda o, i: partial(F.linear, weight=get(f'weight_{o}_l{i}'), bias=get(f'bias_{o}_l{i}'))
-    return [(linear('ih', i), linear('hh', i)) for i in range(rnn.num_layers)]
+    layers = rnn.all_weights if rnn.bias else [(*o, None, None) for o in rnn.all_weights]
+    return [(partial(F.linear, weight=w_ih, bias=b_ih), partial(F.linear, weight=w_hh, bias=b_hh))
+            for w_ih, w_hh, b_ih, b_hh in layers]
 
 # %% ../nbs/05_lstm.ipynb #d0ef026d
 @torch.no_grad()
@@ -238,9 +230,8 @@ def lstm_gates(rnn:nn.Module,  # `nn.LSTM` (its dropout is left out) or `LSTM`
               ) -> LSTMGates: # i, f, g, o, c, h, each `(n_layers, bs, sl, n_hidden)`
     "The gates and states of every layer at every time step"
     layers = _products(rnn)
-    if not getattr(rnn, 'batch_first', True): x = x.transpose(0, 1)
-    n_hidden = rnn.n_hidden if isinstance(rnn, LSTM) else rnn.hidden_size
-    size = (len(layers), x.shape[0], n_hidden)
+    if isinstance(rnn, nn.LSTM) and not rnn.batch_first: x = x.transpose(0, 1)
+    size = (len(layers), x.shape[0], rnn.n_hidden if isinstance(rnn, LSTM) else rnn.hidden_size)
     if state is None: state = (x.new_zeros(size),)*2
     _check_pair(state, *size)
     res = []

@@ -18,12 +18,11 @@ def commonest_token(dl, # Batches `(x, y)` of ids
     counts = torch.bincount(torch.cat([y.flatten() for _,y in dl]), minlength=n_tokens or 0)
     return int(counts.argmax()), counts.max().item() / counts.sum().item()
 
-# %% ../nbs/02_rnn.ipynb #bbd198d2
+# %% ../nbs/02_rnn.ipynb #54a7ea94
 def _check_ids(x):
     if x.ndim != 2 or x.shape[1] < 1:
         raise ValueError(f"Token ids must have the shape (bs, sl) with sl 1 or more, not {tuple(x.shape)}.")
 
-# %% ../nbs/02_rnn.ipynb #54a7ea94
 class LMModel1(nn.Module):
     "Three words in, scores for the fourth out, each step written out"
     n_context = 3 # Tokens that it is trained on

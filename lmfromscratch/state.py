@@ -146,7 +146,7 @@ class LMModel4(LMModel3):
 
 # %% ../nbs/03_state.ipynb #contract02
 class Windowed(LM, register=False):
-    "A module without a state as an `LM`: what it carries are the last tokens, and it reads them again each time"
+    "A module without a state as an `LM`: it carries the last tokens, and reads them again each time"
     def __init__(self,
                  model:nn.Module, # Takes ids `(bs, sl)`, returns logits after each token or after the last
                  n_context:int|None=None): # Tokens that it is shown; None: what it says itself, or 256
@@ -164,10 +164,13 @@ class Windowed(LM, register=False):
         logits = output[0] if isinstance(output, (tuple, list)) else output
         return logits[:, -1] if logits.ndim == 3 else logits, seen[None] # (bs, vocab_sz)
 
+    def reset(self):
+        super().reset()
+        self.forget()
+
 def as_lm(model:nn.Module # An `LM`, or any module that takes ids and returns logits
          ) -> LM: # `model` itself, or a `Windowed` that holds it
     "A model that keeps the contract"
     return model if isinstance(model, LM) else Windowed(model)
 
-# %% ../nbs/03_state.ipynb #contract06
-LM.classes |= dict(LMModel1=LMModel1, LMModel2=LMModel2)
+LM.classes |= dict(LMModel1=LMModel1, LMModel2=LMModel2) # Older than `LM`, so they are entered by hand

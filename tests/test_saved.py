@@ -38,11 +38,14 @@ def test_every_model_of_the_package_is_here():
 
 def test_any_saved_model_loads_in_a_process_that_has_imported_little(saved):
     folder, says = saved
-    code = ("import sys, torch; from lmfromscratch.train import load_lm, logits_of\n"
+    code = ("import sys, torch\n"
+            "from lmfromscratch.engine.models import load_lm\n"
+            "from lmfromscratch.regularize import logits_of\n"
             "for name in sys.argv[2:]:\n"
             "    model, vocab = load_lm(f'{sys.argv[1]}/{name}')\n"
             "    out = logits_of(model(torch.tensor([[0, 1, 2]]))).flatten()[-6:]\n"
-            "    print(name, type(model).__name__, len(vocab), *out.tolist())\n")
+            "    print(name, type(model).__name__, len(vocab), *out.tolist())\n"
+            "assert 'lmfromscratch.all' not in sys.modules, 'a circle: all imports everything'\n")
     r = subprocess.run([sys.executable, '-c', code, folder, *make], capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
     lines = [o.split() for o in r.stdout.splitlines()]
@@ -53,7 +56,7 @@ def test_any_saved_model_loads_in_a_process_that_has_imported_little(saved):
 
 
 def test_an_unknown_name_lists_all_models():
-    with pytest.raises(ModelFileError, match="no model 'LMModel9'; known are LMModel1.*AWDLSTM"):
+    with pytest.raises(ModelFileError, match="no model 'LMModel9'; known are AWDLSTM.*LMModel7"):
         model_class('LMModel9')
 
 
@@ -126,6 +129,25 @@ def test_a_plain_model_writes_from_what_it_is_shown():
     model.n_context, model.longest = 4, 0
     generate(model, vocab, 'abcdef', n=3)
     assert model.longest == 4
+
+
+def test_a_model_of_fastai_with_a_state_of_its_own_reads_from_the_beginning():
+    from fastai.text.models import AWD_LSTM
+    from fastai.text.models.awdlstm import awd_lstm_lm_config
+    from fastai.text.models.core import get_language_model
+    torch.manual_seed(0)
+    config = awd_lstm_lm_config | dict(emb_sz=8, n_hid=8, n_layers=2)
+    model, text = get_language_model(AWD_LSTM, len(vocab), config).eval(), 'abc'
+    for _ in range(12):
+        model.reset()
+        with torch.no_grad(): text += vocab[model(vocab.encode(text)[None])[0][0, -1].argmax().item()]
+    assert generate(model, vocab, 'abc', n=12, temperature=0) == text[3:]
+
+
+def test_a_model_that_could_not_be_loaded_is_not_saved(tmp_path):
+    with pytest.raises(UnfitModel, match='derive its class from LM'):
+        save_lm(as_lm(torch.nn.Embedding(6, 6)), vocab, tmp_path/'m')
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_is_not_called_broken():

