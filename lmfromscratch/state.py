@@ -55,15 +55,16 @@ def state_bs(state # A tensor `(n_layers, bs, n_hidden)`, or a tuple of such
 class LM(nn.Module):
     "A model that keeps its state between batches; a subclass defines `unroll(x, state) -> (output, state)`"
     classes = {}        # Every model by its name
+    config = {}         # What the constructor was given, as JSON can hold it
     carry = True        # Keep the state between batches; False: each batch starts from an empty past
     n_context = None    # Tokens that it can look back; None: all
     special_ids = ()    # Tokens that are no text and never written
     regularized = False # Does it return what AR and TAR need, too?
     h = None            # The kept state: no parameter and no buffer, so it never gets into a checkpoint
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, register=True, **kwargs):
         super().__init_subclass__(**kwargs)
-        LM.classes[cls.__name__] = cls
+        if register: LM.classes[cls.__name__] = cls
 
     def forward(self, x): # (bs, sl)
         fits = self.carry and self.h is not None and state_bs(self.h) == x.shape[0]

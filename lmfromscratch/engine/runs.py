@@ -507,3 +507,32 @@ def publish(run:Run,        # Finished
     save_lm(small, run.vocab, file, **training, **run.about(), valid=table.nats.to_dict())
     pd.DataFrame(run.rows).to_csv(f'{file}.csv', index=False)
     return table
+
+# %% ../../nbs/engine/runs.ipynb #adapter0
+# adapter until runs are one: gives the functions the interface that they will have
+_new_text_run, _open_text_run, _text_settings = new_run, open_run, read_settings
+
+class _Data:
+    def __init__(self, run): self.valid, self.score, self.run = run.valid_ids, run.scores, run
+    @property
+    def told(self):
+        n, circle = len(self.valid), self.run.circle
+        if isinstance(self.valid, list): return f"{n:,} of {n + len(circle.verses):,} verses"
+        return f"the last {n:,} of {n + len(circle.ids):,}"
+
+Run.data = property(_Data)
+
+def read_settings(folder):
+    from lmfromscratch.verses import is_verse_run, verse_start
+    s, verses = _text_settings(folder), is_verse_run(folder)
+    object.__setattr__(s, 'kind', 'verses' if verses else 'text')
+    object.__setattr__(s, 'prompt', verse_start(folder, Vocab(s.vocab, sep='')) if verses else None)
+    return s
+
+def new_run(text, folder, recipe, kind='text', **settings):
+    from lmfromscratch.verses import new_verses
+    return (new_verses if kind == 'verses' else _new_text_run)(text, folder, recipe, **settings)
+
+def open_run(folder, text=None, minutes=None):
+    from lmfromscratch.verses import open_verses
+    return (open_verses if read_settings(folder).kind == 'verses' else _open_text_run)(folder, text, minutes)
