@@ -22,4 +22,5 @@ from .awdlstm import *
 from .reading import *
 from .verses import *
 from .export import *
+from .engine.exported import *
 from .engine.page import *
