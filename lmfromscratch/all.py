@@ -23,4 +23,5 @@ from .reading import *
 from .verses import *
 from .export import *
 from .engine.exported import *
+from .engine.places import *
 from .engine.page import *

@@ -39,9 +39,10 @@ def check_graph(graph,    # `onnx.ModelProto`, fp32
                 eps:float=1e-4): # Largest difference, as a share of the largest number if that is above 1
     "Complain unless `graph` computes what `model` does"
     model, name = deepcopy(model).cpu().float().eval(), type(model).__name__
-    frozen = (f"The file would not compute what {name} does. A Python loop over time steps is frozen when it is "
-              "traced: use nn.LSTM, nn.GRU or nn.RNN.")
-    session, rng = _open_graph(graph.SerializeToString(), f'the graph of {name}'), torch.Generator().manual_seed(0)
+    frozen = (f"The file would not compute what {name} does. A Python loop over time steps is "
+              "frozen when it is traced: use nn.LSTM, nn.GRU or nn.RNN.")
+    session = _open_graph(graph.SerializeToString(), f'the graph of {name}')
+    rng = torch.Generator().manual_seed(0)
     for bs, sl, past in ((1, 1, 0.), (3, 7, 1.)):
         x = torch.randint(session.get_outputs()[0].shape[-1], (bs, sl), generator=rng)
         state = [past*torch.rand(o.shape[0], bs, o.shape[2], generator=rng) for o in session.get_inputs()[1:]]
@@ -108,13 +109,14 @@ onnx_files = 'model.onnx', 'model.json'
 _format = 'lmfromscratch onnx 1'
 
 def _measure(model, theirs, vocab, start, text):
-    "How much the stored weights change the log-probability of each token of `text`, or of what `model` writes"
+    "How much the stored weights change the log-probability of each token: of `text`, or of the model's own"
     if text is None:
         ids = vocab.encode(start).expand(8, -1)
         texts = [torch.cat([ids, torch.stack(list(islice(generate_ids(model, ids, seed=0), 250)), 1)], 1)]
     elif isinstance(text, list) and isinstance(text[0], torch.Tensor): texts = [o[None] for o in text]
     else: texts = [(text if isinstance(text, torch.Tensor) else vocab.encode(text))[None, :20_000]]
-    if min(x.shape[1] for x in texts) < 2: raise ValueError("A text to measure on must hold two tokens or more.")
+    if min(x.shape[1] for x in texts) < 2:
+        raise ValueError("A text to measure on must hold two tokens or more.")
     before, after = [torch.cat([token_logps(o, segments(x))[0] for x in texts]) for o in (model, theirs)]
     change = (after - before).abs()
     return dict(tokens=len(change), mean_change=change.mean().item(), largest_change=change.max().item(),
@@ -134,10 +136,11 @@ def export_onnx(model:LM,           # Any model of chapter 03 or later, or one l
     if isinstance(prompts, str): prompts = [prompts]
     if weights not in ('fp32', 'fp16', 'int8'):
         raise ValueError(f"weights must be 'fp32', 'fp16' or 'int8', not {weights!r}.")
-    if isinstance(model, OnnxLM): raise UnfitModel("This model is an exported one already: copy its two files.")
+    if isinstance(model, OnnxLM):
+        raise UnfitModel("This model is an exported one already: copy its two files.")
     if not isinstance(model, LM):
-        raise UnfitModel(f"{type(model).__name__} has no unroll(x, state): export_onnx takes recurrent models, "
-                         "those of chapter 03 and later.")
+        raise UnfitModel(f"{type(model).__name__} has no unroll(x, state): export_onnx takes recurrent "
+                         "models, those of chapter 03 and later.")
     check_vocab(model, vocab)
     for o in prompts: prompt_ids(model, vocab, o)
     folder, plain = writable_folder(folder), without_loop(model)
@@ -152,8 +155,8 @@ def export_onnx(model:LM,           # Any model of chapter 03 or later, or one l
     about = dict(format=_format, model=type(model).__name__, cell=cell, layers=layers, hidden=hidden,
                  tokens=len(vocab), parameters=n_params(model),
                  states={o.name: [layers, 'batch', hidden] for o in theirs.session.get_inputs()[1:]},
-                 vocab=vocab_json(vocab, special), prompts=list(prompts), training=training or {}, licence=licence,
-                 weights=weights, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(),
+                 vocab=vocab_json(vocab, special), prompts=list(prompts), training=training or {},
+                 licence=licence, weights=weights, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(),
                  measured=_measure(plain, theirs, vocab, start, text))
     try: said = json.dumps(about, ensure_ascii=False, indent=1, allow_nan=False)
     except (TypeError, ValueError) as e: raise ValueError(f"training must fit into JSON: {e}.") from e
@@ -186,6 +189,6 @@ def load_onnx(folder:str|Path, # Where `export_onnx` wrote
     n = session.get_outputs()[0].shape[-1]
     got = [n, *((o.name, o.shape[0], o.shape[2]) for o in session.get_inputs()[1:])]
     if got != want or len(vocab) != n:
-        raise ModelFileError(f"{about} does not fit the graph: it says {want} for {got}, and its vocabulary has "
-                             f"{len(vocab)} tokens.")
+        raise ModelFileError(f"{about} does not fit the graph: it says {want} for {got}, and its vocabulary "
+                             f"has {len(vocab)} tokens.")
     return OnnxLM(session, d).eval(), vocab
