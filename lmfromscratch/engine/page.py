@@ -77,22 +77,20 @@ page_models = {
                ['two thousand nine hundred ninety eight .', 'one . two . three .', 'seven hundred']),
 }
 
-# %% ../../nbs/engine/page.ipynb #82bfe6cf
 def _export_place(place, folder, weights):
     "Write the exported files of what lies at `place`; its name, its title, a sentence, the chapter's page"
     o = open_model(place)
     source = o.recipe.get('source')
     about = f"{type(o.model).__name__} with {n_params(o.model):,} weights"
     about += f", trained on {source}." if source else "."
-    title, about, chapter, prompts = o.name, about, None, [o.prompt] if o.of_verses else []
-    if o.kind == 'package' and o.name in page_models: title, about, chapter, prompts = page_models[o.name]
+    known = page_models.get(o.name) if o.kind == 'package' else None
+    title, about, chapter, prompts = known or (o.name, about, None, [o.prompt] if o.of_verses else [])
     if o.kind == 'exported':
         for file in onnx_files: shutil.copy(Path(place)/file, writable_folder(folder))
         return o.name, title, '', None
-    facts, scores = dict(o.training), o.training.get('valid') or {}
-    facts.pop('valid', None)
-    facts |= dict(parameters=n_params(o.model))
-    for k, v in scores.items(): facts[f"held out, {k if k in ('accuracy', 'nats') else f'{k}, nats'}"] = v
+    facts = {k: v for k, v in o.training.items() if k != 'valid'} | dict(parameters=n_params(o.model))
+    for k, v in (o.training.get('valid') or {}).items():
+        facts[f"held out, {k if k in ('accuracy', 'nats') else f'{k}, nats'}"] = v
     export_onnx(o.model, o.vocab, folder, weights, prompts, facts)
     return o.name, title, about, chapter
 
@@ -132,9 +130,9 @@ def build_page(runs=(),            # Places of models, as for `open_model`; none
                                 chapter=f'{chapters}/{chapter}' if chapters and chapter else None)
         version = json.loads((runtime/'package.json').read_text('utf-8'))['version']
         wasm = new/'vendor'/runtime_files[-1]
+        about = dict(name=f'onnxruntime-web {version}', file=f'vendor/{wasm.name}', bytes=wasm.stat().st_size)
         said = dict(format=_page_format, version=lmfromscratch.__version__, models=list(models.values()),
-                    runtime=dict(name=f'onnxruntime-web {version}', file=f'vendor/{wasm.name}',
-                                 bytes=wasm.stat().st_size))
+                    runtime=about)
         (new/'models'/'index.json').write_text(json.dumps(said, ensure_ascii=False, indent=1), 'utf-8')
         if out.exists(): out.rename(Path(tmp)/'old')
         new.chmod(0o755)
