@@ -70,8 +70,8 @@ def _saved_model(place):
     found = sorted(place.glob('*.safetensors'), key=lambda o: ('_seed' not in o.stem, o.stem))
     if found: return found[-1]
     names = ', '.join(sorted(package_models()))
-    raise ModelFileError(f"There is no model at {place}. `lmfs course` and `lmfs train` make some; "
-                         f"the package has {names}.")
+    raise ModelFileError(f"There is no saved model, run or exported model at {place}. "
+                         f"`lmfs course` and `lmfs train` make some; the package has {names}.")
 
 def _training(file, **training):
     "What the JSON of a saved model tells of its training, if it is there"

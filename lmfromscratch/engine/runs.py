@@ -526,7 +526,9 @@ def read_settings(folder):
     from lmfromscratch.verses import is_verse_run, verse_start
     s, verses = _text_settings(folder), is_verse_run(folder)
     object.__setattr__(s, 'kind', 'verses' if verses else 'text')
-    object.__setattr__(s, 'prompt', verse_start(folder, Vocab(s.vocab, sep='')) if verses else None)
+    try: prompt = verse_start(folder, Vocab(s.vocab, sep='')) if verses else None
+    except ValueError: prompt = None # Half written: open_verses says so
+    object.__setattr__(s, 'prompt', prompt)
     return s
 
 def new_run(text, folder, recipe, kind='text', **settings):
