@@ -31,8 +31,7 @@ def parse_models(s:str # Such as '7', '1,3,7' or '1-7'
         if not first.isdigit() or (dash and not last.isdigit()):
             raise ValueError(f"--models: {part.strip()!r} is no model; give numbers such as 7, 1,3,7 or 1-7.")
         numbers = range(int(first), int(last or first) + 1)
-        wrong = [o for o in (int(first), int(last or first)) if o not in recipes]
-        if wrong or not numbers:
+        if not numbers or {numbers[0], numbers[-1]} - set(recipes):
             raise ValueError(f"--models {s}: the ladder has models 1 to {max(recipes)}, lowest first.")
         found += numbers
     return list(dict.fromkeys(found))
@@ -240,17 +239,14 @@ def ids_of_text(opened, text:Path):
     "The ids of a text to score, of verses a list; prints how many, and if the model knows them"
     from lmfromscratch.engine.texts import bible_verses, corpus, verse_lines
     from lmfromscratch.verses import verse_ids
-    source = known_text(text, opened.of_verses)
-    if opened.of_verses:
-        pieces = bible_verses() if source == 'bible' else verse_lines(source)
-        ids = verse_ids(pieces, opened.vocab)
-    else:
-        pieces = corpus(source)
-        ids = opened.vocab.encode(pieces)
-    print(f"{text}: {len(ids):,} {'verses' if opened.of_verses else 'tokens'}")
+    verses = opened.of_verses
+    source = known_text(text, verses)
+    pieces = corpus(source) if not verses else bible_verses() if source == 'bible' else verse_lines(source)
+    ids = verse_ids(pieces, opened.vocab) if verses else opened.vocab.encode(pieces)
+    print(f"{text}: {len(ids):,} {'verses' if verses else 'tokens'}")
     if hashlib.sha256(''.join(pieces).encode()).hexdigest() == opened.recipe.get('sha256'):
-        print("It was trained on most of this text" +
-              ("; without TEXT only the rest is scored." if opened.kind == 'run' else "."))
+        rest = "; without TEXT only the rest is scored" if opened.kind == 'run' else ""
+        print(f"It was trained on most of this text{rest}.")
     return ids
 
 # %% ../../nbs/engine/cli.ipynb #62030c44
