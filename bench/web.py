@@ -1,4 +1,4 @@
-"How large the page with the models is, how soon it writes, and how fast, in a real browser"
+"How large the page with models is, how soon it writes, and how fast, in a real browser"
 import argparse
 import gzip
 import platform
@@ -13,7 +13,7 @@ import torch
 from playwright.sync_api import sync_playwright
 
 from lmfromscratch.data import Vocab
-from lmfromscratch.export import export_onnx, load_onnx
+from lmfromscratch.engine.exported import export_onnx, load_onnx
 from lmfromscratch.engine.page import build_page, page_server
 from lmfromscratch.engine.runs import machine
 from lmfromscratch.runs import CharLSTM

@@ -26,4 +26,6 @@ from .verses import *
 from .engine.run_data import *
 from .engine.runs import *
 from .export import *
+from .engine.exported import *
+from .engine.places import *
 from .engine.page import *

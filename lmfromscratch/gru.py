@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .data import TextTooShort, Vocab
+from .data import Vocab
+from .engine.loaders import TextTooShort
 from .engine.models import model_class
 from .engine.scoring import lm_loss, read, segments
 from .engine.style import ColoredText, TwoColors, colored_text

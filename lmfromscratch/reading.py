@@ -17,7 +17,8 @@ import torch
 from fastcore.basics import patch
 from tqdm import tqdm
 
-from .data import TextTooShort, Vocab
+from .data import Vocab
+from .engine.loaders import TextTooShort
 from .engine.scoring import (OutputInputs, lm_loss, score_table, segments, text_rows,
                                           unroll_all)
 from .engine.style import ColoredText, TwoColors, colored_text

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from .data import TextTooShort
+from .engine.loaders import TextTooShort
 from .regularize import dropout_mask
 from .state import LM
 

@@ -18,7 +18,8 @@ from fastai.learner import AvgLoss
 from fastcore.basics import patch
 from torch import nn
 
-from .data import TextTooShort, Vocab
+from .data import Vocab
+from .engine.loaders import TextTooShort
 from .generate import generate_ids
 from .lstm import check_shape
 from .state import LM

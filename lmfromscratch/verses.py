@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .data import TextTooShort, Vocab
+from .data import Vocab
+from .engine.loaders import TextTooShort
 from .engine.scoring import no_target, score_table, token_logps
 from .generate import generate_ids, prompt_ids
 from .runs import TextRecipe

@@ -44,11 +44,11 @@ def page_site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def serve():
     "A function: the address at which a folder is served, for as long as the tests run"
-    from lmfromscratch.engine.page import _Files
+    from lmfromscratch.engine.page import StaticFiles
     servers = []
 
     def start(folder):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder)))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(StaticFiles, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"

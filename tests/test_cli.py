@@ -1,5 +1,6 @@
 "The command line as a stranger meets it: in a process of its own, with real files, interrupted and misused"
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -95,12 +96,12 @@ def test_course_twice_gives_the_same(trained, tmp_path):
 
 def test_sample_counts_on(trained):
     out = trained[0]
-    first = process('sample', out, '--prompt', cli.count_prompt, '--n', 20, '--seed', 1)
+    first = process('sample', out, '--prompt', count_prompt, '--n', 20, '--seed', 1)
     assert first.returncode == 0 and len(first.stdout.split()) == 20, first.stderr
     assert lmfs('sample', out/'LMModel7', '--n', 20, '--seed', 1).stdout == first.stdout
     assert lmfs('sample', out, '--n', 20, '--seed', 2).stdout != first.stdout
     model, vocab = load_lm(out/'LMModel7')
-    same = generate(model, vocab, cli.count_prompt, n=20, temperature=0.7, seed=1)
+    same = generate(model, vocab, count_prompt, n=20, temperature=0.7, seed=1)
     assert first.stdout.strip() == same
 
 
@@ -127,7 +128,9 @@ def test_sampling_a_saved_model_imports_no_export_and_no_page():
             "print('LOADED', *sys.modules)")
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
     loaded = r.stdout.split('LOADED')[1].split()
-    for o in ('export', 'page', 'reading', 'verses'): assert f'lmfromscratch.{o}' not in loaded
+    for o in ('export', 'engine.exported', 'engine.page', 'reading', 'verses'):
+        assert f'lmfromscratch.{o}' not in loaded
+    assert 'lmfromscratch.engine.places' in loaded
 
 
 def test_help_and_version():
@@ -322,7 +325,8 @@ def numbers(tmp_path_factory):
 def test_verses_end_to_end(numbers):
     r = lmfs('score', numbers/'run')
     assert 'held out: 30 of 300 verses' in r.stdout and 'each verse alone' in r.stdout
-    assert '300 verses' in lmfs('score', numbers/'run', numbers/'list.txt').stdout
+    said = lmfs('score', numbers/'run', numbers/'list.txt').stdout
+    assert '300 verses' in said and 'trained on most of this text; without TEXT' in said
     assert len(lmfs('sample', numbers/'run', '--batch', '4', '--seed', '1').stdout.splitlines()) == 4
     assert 'is done' in complaint('resume', numbers/'run')
     r = lmfs('resume', numbers/'run', '--minutes', '0.02', '--quiet')
@@ -334,9 +338,10 @@ def test_texts_by_name_for_lists(numbers, tmp_path, monkeypatch):
     assert 'by verses: bible' in complaint('train', 'bibel', '--out', tmp_path/'run')
     assert 'by verses: bible' in complaint('train', 'bibel', '--verses', '--out', tmp_path/'run')
     assert 'by verses: bible' in complaint('score', numbers/'run', 'bibel')
-    assert cli.named_verses(Path('bible')) == 'bible'
+    assert cli.known_text(Path('bible'), verses=True) == 'bible'
     monkeypatch.setattr('lmfromscratch.engine.texts.download_corpus', lambda name: tmp_path/name)
-    assert cli.named_verses(Path('shakespeare')) == tmp_path/'shakespeare'
+    assert cli.known_text(Path('shakespeare'), verses=True) == tmp_path/'shakespeare'
+    assert cli.known_text(Path('shakespeare')) == 'shakespeare'
 
 
 def test_an_exported_model_is_scored_plainly(numbers, tmp_path):
@@ -410,3 +415,47 @@ def test_score_reads_on(tmp_path):
     assert 'lr must be above 0' in complaint('score', *words, '--dynamic', '--rate', '0')
     assert 'window must be 1' in complaint('score', *words, '--cache', '--memory', '0')
     assert 'too high' in complaint('score', *letters, '--dynamic', '--rate', '1e38')
+
+
+# --- what lies at a place
+
+def test_places_are_the_same_for_sample_export_and_page(trained, tmp_path):
+    "A folder of saved models is the last of them by name; its export goes on a page and is written from"
+    assert open_model(trained[0]).name == 'LMModel7' and open_model(trained[0]).kind == 'saved'
+    r = lmfs('export', trained[0], '--out', tmp_path/'file')
+    assert r.returncode == 0, r.stderr
+    assert 'is an exported one already' in complaint('export', tmp_path/'file', '--out', tmp_path/'again')
+    assert not (tmp_path/'again').exists()
+    r = lmfs('page', trained[0], tmp_path/'file', '--out', tmp_path/'site')
+    assert r.returncode == 0, r.stderr
+    index = json.loads((tmp_path/'site'/'models'/'index.json').read_text())
+    assert [o['name'] for o in index['models']] == ['LMModel7', 'file']
+    assert index['models'][0]['about'].startswith('LMModel7 with ')
+    say = '--n', '5', '--temperature', '0'
+    assert lmfs('sample', tmp_path/'file', *say).stdout == lmfs('sample', trained[0], *say).stdout
+
+
+def test_verses_begin_as_their_run_says(tmp_path):
+    (tmp_path/'list.txt').write_text('\n'.join(f'>{o}' for o in human_numbers()[:60]))
+    lmfs('train', tmp_path/'list.txt', '--verses', '--steps', '1', '--hidden', '8', '--out', tmp_path/'run',
+         '--threads', '1', '--precision', 'float32', '--quiet')
+    assert open_model(tmp_path/'run').prompt == '>'
+    assert lmfs('sample', tmp_path/'run', '--n', '3', '--seed', '1').stdout.startswith('>')
+
+
+def test_a_record_of_ones_own_is_no_obstacle(tmp_path):
+    "`save_lm` takes anything that JSON can hold as the record of a training"
+    vocab = Vocab('ab\n', sep='')
+    save_lm(CharLSTM(3, 4), vocab, tmp_path/'mine', recipe='by hand', valid=None)
+    opened = open_model(tmp_path/'mine')
+    assert opened.recipe == {} and opened.training['recipe'] == 'by hand' and opened.prompt == '\n'
+    assert lmfs('page', tmp_path/'mine', '--out', tmp_path/'site').returncode == 0
+
+
+def test_a_text_that_a_saved_model_was_trained_on(tmp_path):
+    text = 'To be, or not to be\n'*9
+    (tmp_path/'play.txt').write_text(text)
+    assert 'trained on' not in lmfs('score', 'shakespeare', tmp_path/'play.txt').stdout
+    model, vocab = load_lm(pretrained_file('shakespeare'))
+    save_lm(model, vocab, tmp_path/'mine', recipe=dict(sha256=hashlib.sha256(text.encode()).hexdigest()))
+    assert 'trained on most of this text.\n' in lmfs('score', tmp_path/'mine', tmp_path/'play.txt').stdout

@@ -18,19 +18,19 @@ from torch import nn
 onnx = pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
 
-from lmfromscratch.regularize import LMModel7, logits_of
 from lmfromscratch.data import UnknownToken, Vocab
 from lmfromscratch.deep import LMModel5
+from lmfromscratch.engine.exported import *
+from lmfromscratch.engine.models import ModelFileError
+from lmfromscratch.engine.scoring import score
 from lmfromscratch.export import *
-from lmfromscratch.export import _run
 from lmfromscratch.generate import generate, stream
 from lmfromscratch.gru import CharGRU, letter_table
 from lmfromscratch.lstm import LSTM, LMModel6
 from lmfromscratch.rnn import LMModel1, LMModel2
-from lmfromscratch.engine.scoring import score
+from lmfromscratch.regularize import LMModel7, logits_of
 from lmfromscratch.runs import CharLSTM
-from lmfromscratch.state import LMModel3, LMModel4, LM
-from lmfromscratch.engine.models import ModelFileError
+from lmfromscratch.state import LM, LMModel3, LMModel4
 from lmfromscratch.unrolled import UnrolledLM
 
 chars = Vocab('\n abcdefghij', sep='')
@@ -206,7 +206,7 @@ def test_seeded_text_is_the_spec(tmp_path):
     for temperature, top_k, top_p in ((1., None, None), (0.7, 3, None), (1.3, 5, 0.8), (0, None, None)):
         token, state, dice, out = [[vocab.stoi['a']]], [torch.zeros(1, 1, 16)]*2, mulberry32(7), []
         while len(out) < 100:
-            probs, *state = _run(session, torch.tensor(token), *state)
+            probs, *state = run_session(session, torch.tensor(token), *state)
             p = {i: float(o) for i, o in enumerate(probs[0, -1]) if i != 0}
             order = sorted(p, key=lambda i: (-p[i], i))
             if temperature == 0: w = {order[0]: 1.}
@@ -257,6 +257,7 @@ class OwnLoop(LM):
     "A model of one's own with chapter 05's LSTM: a loop in Python"
     def __init__(self):
         super().__init__()
+        self.config = dict(vocab_sz=V)
         self.i_h, self.rnn, self.h_o = nn.Embedding(V, 8), LSTM(8, 8), nn.Linear(8, V)
     def unroll(self, x, state=None):
         hs, state = self.rnn(self.i_h(x), state)

@@ -1,4 +1,4 @@
-"The page of chapter 17 in a real browser: what it writes and shows is what Python computes from its files"
+"The page in a real browser: what it writes and shows is what Python computes from its files"
 import json
 import math
 import re
@@ -12,16 +12,16 @@ import torch
 pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
 
-from lmfromscratch.regularize import LMModel7
 from lmfromscratch.data import Vocab, human_numbers, number_words
-from lmfromscratch.export import export_onnx, load_onnx, token_logps
+from lmfromscratch.engine.exported import export_onnx, load_onnx
+from lmfromscratch.engine.models import save_lm
+from lmfromscratch.engine.page import build_page
+from lmfromscratch.engine.runs import new_run
+from lmfromscratch.engine.scoring import score, segments, token_logps
 from lmfromscratch.generate import generate, next_token_table
 from lmfromscratch.gru import CharGRU
-from lmfromscratch.engine.page import build_page
-from lmfromscratch.engine.scoring import score
+from lmfromscratch.regularize import LMModel7
 from lmfromscratch.runs import CharLSTM
-from lmfromscratch.engine.models import save_lm
-from lmfromscratch.engine.runs import new_run
 from lmfromscratch.verses import verse_recipe
 
 pytestmark = pytest.mark.filterwarnings('ignore')
@@ -66,6 +66,11 @@ def python(site):
         if name not in loaded: loaded[name] = load_onnx(site/'models'/name)
         return loaded[name]
     return get
+
+
+def logps(model, vocab, text):
+    "What the model makes of each token but the first"
+    return token_logps(model, segments(vocab.encode(text)[None]))[0]
 
 
 class Reader:
@@ -242,7 +247,7 @@ def test_bars_are_the_likeliest_next_tokens(page, python):
     widths = p.eval_on_selector_all('.bar', row + 'parseFloat(o.querySelector(".bar-fill").style.width))')
     np.testing.assert_allclose(widths, np.maximum(.5, 100*rows.probability), atol=1e-3)
     assert p.locator('.bar.taken').count() == 1
-    bits = -token_logps(model, vocab.encode(text[:21])[None])[0, -1] / math.log(2)
+    bits = -logps(model, vocab, text[:21])[-1] / math.log(2)
     assert f'{bits:.2f} bits' in p.said('why-where')
     p.mouse.move(2, 2)
     p.focus('#text')
@@ -255,7 +260,7 @@ def test_bars_are_the_likeliest_next_tokens(page, python):
 def test_colour_by_surprise(page, python):
     p, (model, vocab) = page('bible').set(colour='bits'), python('bible')
     text = p.write('<Job>\t', length=150)
-    want = -token_logps(model, vocab.encode(text)[None])[0].numpy() / math.log(2)
+    want = -logps(model, vocab, text).numpy() / math.log(2)
     got = [int(o[1:] or 0) for o in p.shades()]
     assert got[0] == 0 and max(got) > 3 and all(o[:1] in ('', 'b') for o in p.shades())
     assert np.all(np.abs(got[1:] - np.minimum(9*want/8, 9)) < .51)
@@ -322,10 +327,10 @@ def test_verses_are_scored_one_by_one(page, python):
     p.fill('#own', ''.join(verses))
     p.click('#score')
     p.wait_for_selector('#result:not([hidden])')
-    logps = torch.cat([token_logps(model, vocab.encode(o)[None])[0] for o in verses])
+    want = torch.cat([logps(model, vocab, o) for o in verses])
     read = p.eval_on_selector('#result', 'o => ({...o.dataset})')
-    assert int(read['tokens']) == len(logps)
-    assert abs(float(read['bits']) + logps.sum().item()/math.log(2)) < 1e-3 * len(logps)
+    assert int(read['tokens']) == len(want)
+    assert abs(float(read['bits']) + want.sum().item()/math.log(2)) < 1e-3 * len(want)
 
 
 # --- what is unknown, damaged or missing
@@ -487,10 +492,11 @@ def test_a_name_with_a_dot_and_runs_whose_text_is_gone(site, tmp_path):
     "A checkpoint of SaveEachEpoch; a run over a file of lines that has moved; one that was begun with a list"
     lines = [f'{o}\n' for o in human_numbers()[:60]]
     (tmp_path/'lines.txt').write_text(''.join(lines))
-    tiny = dict(recipe=replace(verse_recipe, args=dict(n_hidden=8, n_emb=4), bs=4, sl=64), threads=1, steps=1)
+    recipe = replace(verse_recipe, args=dict(n_hidden=8, n_emb=4), bs=4, sl=64)
+    tiny = dict(recipe=recipe, kind='verses', threads=1, steps=1)
     moved, listed = tmp_path/'moved', tmp_path/'listed'
-    new_run(tmp_path/'lines.txt', moved, kind='verses', **tiny).train(progress=False).write()
-    new_run(['>' + o for o in lines], listed, kind='verses', **tiny).train(progress=False).write()
+    new_run(tmp_path/'lines.txt', moved, **tiny).train(progress=False).write()
+    new_run(['>' + o for o in lines], listed, **tiny).train(progress=False).write()
     (tmp_path/'lines.txt').unlink()
     dotted = save_lm(CharLSTM(len(letters), 8), letters, tmp_path/'epoch003_loss1.4523')
     index = build_page([dotted, moved, listed], tmp_path/'www')
