@@ -39,7 +39,7 @@ def test_contract(processes, name):
 def test_no_model_is_left_out():
     from lmfromscratch.all import LM
     ours = {k for k, o in LM.classes.items() if o.__module__.startswith('lmfromscratch.')}
-    assert ours == set(configs), 'a model without a line in `configs`, or the other way round'
+    assert ours == set(configs) - {'OnnxLM'}, 'a model without a line in `configs`, or the other way round'
     assert 'Windowed' not in LM.classes
 
 
@@ -53,7 +53,7 @@ def make(name, folder):
     torch.manual_seed(0)
     if name == 'FromZeros': return model_class(name)(make(configs[name], folder)).eval()
     if name == 'OnnxLM':
-        from lmfromscratch.export import export_onnx, load_onnx
+        from lmfromscratch.engine.exported import export_onnx, load_onnx
         export_onnx(make(configs[name], folder), vocab(), folder/'onnx', weights='fp32', text='abcde'*20)
         return load_onnx(folder/'onnx')[0]
     return model_class(name)(vocab_sz, **configs[name]).eval()
@@ -232,12 +232,12 @@ class Contract:
         assert losses(True) == losses(False)
 
     def check_save_and_load(self):
-        from lmfromscratch.engine.models import ModelFileError, load_lm, save_lm
+        from lmfromscratch.engine.models import UnfitModel, load_lm, save_lm
         model, file = self.model(), self.folder/'saved'
-        save_lm(model, vocab(), file)
-        if self.onnx:
-            with pytest.raises(ModelFileError, match='does not fit the OnnxLM'): load_lm(file)
+        if self.onnx: # Its file is its own
+            with pytest.raises(UnfitModel, match='OnnxLM could not be loaded again'): save_lm(model, vocab(), file)
             return
+        save_lm(model, vocab(), file)
         self.as_lm(model)(ids(4, 3))
         again, its = load_lm(file)
         assert type(again) is type(model) and again.config == model.config
@@ -253,7 +253,7 @@ class Contract:
             check_vocab(self.model(), Vocab('ab'))
 
     def check_onnx(self):
-        from lmfromscratch.export import export_onnx, load_onnx
+        from lmfromscratch.engine.exported import export_onnx, load_onnx
         model, x = self.model(), ids(3, 7)
         write = lambda: export_onnx(model, vocab(), self.folder/'exported', weights='fp32', text='abcde'*20)
         if self.name in ('LMModel1', 'LMModel2'):
