@@ -11,6 +11,7 @@ from .regularize import *
 from .engine.layers import *
 from .engine.models import *
 from .engine.scoring import *
+from .engine.learner import *
 from .train import *
 from .generate import *
 from .numpy_rnn import *
