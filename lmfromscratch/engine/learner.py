@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['AdamW', 'warm_up', 'LossNotFinite', 'StopAtNaN', 'LMLearner', 'lm_learner', 'history']
 
-# %% ../../nbs/engine/learner.ipynb #57dbc244
+# %% ../../nbs/engine/learner.ipynb #676a3cf4
 import math
+from operator import attrgetter
 
 import fastai.callback.progress # noqa: F401  Gives `Learner` its bars
 import fastai.callback.schedule # noqa: F401  and `fit_one_cycle`
@@ -113,7 +114,7 @@ class LMLearner(Learner):
 
     def __call__(self, event_name):
         if event_name not in self.batch_events: return super().__call__(event_name)
-        for cb in self.cbs.sorted('order'):
+        for cb in sorted(self.cbs, key=attrgetter('order')):
             listens = hasattr(type(cb), event_name) or event_name in vars(cb)
             if listens or type(cb).__call__ is not Callback.__call__: cb(event_name)
 
