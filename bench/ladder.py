@@ -1,4 +1,4 @@
-"Train the ladder two ways in one run, fastai's stock way and ours, and print the ratio of their CPU times as JSON"
+"Train the ladder two ways in one run, fastai's stock way and ours; print the ratio of the CPU times as JSON"
 import argparse
 import json
 import os
@@ -49,8 +49,8 @@ def stock_fit(recipe, seed, epochs, ids, n_tokens):
     set_seed(seed)
     dls = stock_dls(ids, recipe)
     model = recipe.model(n_tokens, *recipe.args)
-    if isinstance(model, LM): cbs = rnn_cbs(recipe.alpha, recipe.beta) if model.regularized else [ModelResetter()]
-    else: cbs = []
+    if not isinstance(model, LM): cbs = []
+    else: cbs = rnn_cbs(recipe.alpha, recipe.beta) if model.regularized else [ModelResetter()]
     loss = F.cross_entropy if recipe.last else CrossEntropyLossFlat()
     learn = Learner(dls, model, loss_func=loss, metrics=accuracy, cbs=[*cbs, CpuTime()], moms=recipe.moms,
                     wd=recipe.wd)

@@ -23,7 +23,7 @@ from .engine.scoring import lm_loss
 from .engine.style import ColoredText, TwoColors, colored_text
 from .regularize import logits_of
 from .state import map_state
-from .train import LossNotFinite
+from .engine.learner import LossNotFinite
 
 # %% ../nbs/14_reading.ipynb #60dcfaa6
 def output_layer(model # Any model of the course

@@ -21,7 +21,7 @@ from fastcore.basics import noop
 
 from .data import human_numbers_dls
 from .deep import LMModel5
-from .engine.learner import LMLearner, history, lm_learner, warm_up
+from .engine.learner import LMLearner, first_step, history, lm_learner
 from .engine.models import n_params, save_lm, writable_folder
 from .engine.style import model_color
 from .lstm import LMModel6
@@ -101,7 +101,7 @@ def train_recipe(recipe:Recipe,       # What to train
     "Train one rung"
     learn, lr = recipe_learner(recipe, seed, progress, **kwargs), recipe.lr
     schedule = ParamScheduler(dict(lr=one_cycle(lr/25, lr, lr/1e5), mom=one_cycle(*recipe.moms)))
-    warm_up()
+    first_step()
     start = time.perf_counter()
     learn.fit(recipe.epochs if epochs is None else epochs, cbs=schedule)
     seconds = time.perf_counter() - start

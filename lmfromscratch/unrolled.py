@@ -31,7 +31,7 @@ from .engine.style import palette
 from .generate import generate_ids
 from .lstm import check_shape
 from .state import LM
-from .train import history
+from .engine.learner import history
 
 # %% ../nbs/11_unrolled.ipynb #ece4b1d2
 LSTMState = namedtuple('LSTMState', 'c h')

@@ -23,7 +23,7 @@ from lmfromscratch.rnn import LMModel2
 from lmfromscratch.state import LMModel3, LMModel4, keep_state
 from lmfromscratch.engine.models import load_lm, save_lm
 from lmfromscratch.engine.scoring import evaluate
-from lmfromscratch.train import history, lm_learner
+from lmfromscratch.engine.learner import history, lm_learner
 
 text = '\n'.join(human_numbers()[:300])
 vocab = Vocab.from_tokens(text, order='sorted')
@@ -242,7 +242,7 @@ sys.modules['IPython'] = None
 from fastai.torch_core import set_seed
 from lmfromscratch.data import Vocab, human_numbers, lm_dls
 from lmfromscratch.gru import CharGRU, SampleLine
-from lmfromscratch.train import lm_learner
+from lmfromscratch.engine.learner import lm_learner
 text = '\\n'.join(human_numbers()[:200])
 vocab = Vocab.from_tokens(text, order='sorted')
 set_seed(0)

@@ -19,7 +19,7 @@ from lmfromscratch.engine.runs import _flat
 from lmfromscratch.state import map_state
 from lmfromscratch.engine.models import ModelFileError
 from lmfromscratch.engine.scoring import lm_loss
-from lmfromscratch.train import LossNotFinite
+from lmfromscratch.engine.learner import LossNotFinite
 
 text = '\n'.join(human_numbers()[:1500])
 small = TextRecipe('CharLSTM', dict(n_hidden=24, n_emb=16, dropout=0.2), bs=8, sl=16)

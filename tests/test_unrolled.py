@@ -17,7 +17,7 @@ from lmfromscratch.generate import generate
 from lmfromscratch.state import keep_state
 from lmfromscratch.engine.models import ModelFileError, load_lm, save_lm
 from lmfromscratch.engine.scoring import Perplexity, evaluate
-from lmfromscratch.train import history, lm_learner
+from lmfromscratch.engine.learner import history, lm_learner
 from lmfromscratch.unrolled import *
 
 text = '\n'.join(human_numbers()[:300])

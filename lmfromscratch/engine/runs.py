@@ -43,7 +43,7 @@ from ..generate import generate
 from ..regularize import logits_of
 from ..runs import Circle, TextRecipe, text_recipes, warm_cosine
 from ..state import keep_state, map_state
-from ..train import LossNotFinite, first_step
+from .learner import LossNotFinite, first_step
 
 # %% ../../nbs/engine/runs.ipynb #ab9ce4cd
 @dataclass(frozen=True)
