@@ -1,4 +1,4 @@
-"Train the ladder two ways in one run, fastai's stock way and ours, and print the ratio of the times as JSON"
+"Train the ladder two ways in one run, fastai's stock way and ours; print the ratio of the CPU times as JSON"
 import argparse
 import json
 import os
@@ -10,6 +10,7 @@ from statistics import mean
 
 import torch
 import torch.nn.functional as F
+from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.rnn import ModelResetter, rnn_cbs
 from fastai.data.core import DataLoaders
@@ -20,7 +21,8 @@ from fastai.torch_core import set_seed
 from fastcore.foundation import L
 
 from lmfromscratch.data import Vocab, group_chunks, human_numbers, number_tokens
-from lmfromscratch.train import batch_parts, recipe_learner, recipes
+from lmfromscratch.state import LM
+from lmfromscratch.train import recipes, train_recipe
 
 
 def stock_dls(ids, recipe):
@@ -36,34 +38,38 @@ def stock_dls(ids, recipe):
     return DataLoaders.from_dsets(*parts, bs=recipe.bs, drop_last=True, shuffle=False, device='cpu')
 
 
-def stock_learner(recipe, seed, ids, n_tokens):
+class CpuTime(Callback):
+    "Seconds of CPU time that a fit takes, its validations included"
+    def before_fit(self): self.start = time.process_time()
+    def after_fit(self): self.seconds = time.process_time() - self.start
+
+
+def stock_fit(recipe, seed, epochs, ids, n_tokens):
     "fastai's own `Learner` with its default optimiser"
     set_seed(seed)
     dls = stock_dls(ids, recipe)
     model = recipe.model(n_tokens, *recipe.args)
-    if getattr(model, 'regularized', False): cbs = rnn_cbs(recipe.alpha, recipe.beta)
-    else: cbs = [ModelResetter()] if hasattr(model, 'reset') else []
+    if not isinstance(model, LM): cbs = []
+    else: cbs = rnn_cbs(recipe.alpha, recipe.beta) if model.regularized else [ModelResetter()]
     loss = F.cross_entropy if recipe.last else CrossEntropyLossFlat()
-    return Learner(dls, model, loss_func=loss, metrics=accuracy, cbs=cbs, moms=recipe.moms, wd=recipe.wd)
-
-
-def quiet(learn):
-    "Without bars and rows, which cost both ways the same"
-    if hasattr(learn, 'progress'): learn.remove_cb(ProgressCallback)
+    learn = Learner(dls, model, loss_func=loss, metrics=accuracy, cbs=[*cbs, CpuTime()], moms=recipe.moms,
+                    wd=recipe.wd)
+    learn.remove_cb(ProgressCallback) # Bars and rows cost both ways the same
     learn.logger = lambda *_: None
-    return learn
+    learn.fit_one_cycle(epochs or recipe.epochs, recipe.lr)
+    return learn.cpu_time.seconds, float(learn.recorder.values[-1][2])
 
 
-def fit(learn, recipe, epochs=None):
-    "Seconds of the fit, and the accuracy at its end"
-    start = time.perf_counter()
-    quiet(learn).fit_one_cycle(epochs or recipe.epochs, recipe.lr)
-    return time.perf_counter() - start, float(learn.recorder.values[-1][2])
+def our_fit(recipe, seed, epochs):
+    "`train_recipe`, as `lmfs course` calls it"
+    learn = train_recipe(recipe, seed, epochs, progress=False, cbs=CpuTime())
+    return learn.cpu_time.seconds, learn.history.accuracy.iloc[-1]
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--models', type=int, nargs='+', default=list(recipes))
+    p.add_argument('--models', type=int, nargs='+', default=[1, 3, 4, 6, 7])
+    p.add_argument('--epochs', type=int, default=None, help="default: as each recipe says")
     p.add_argument('--seeds', type=int, default=1, help="fits of each model each way; times are added up")
     p.add_argument('--threads', type=int, default=1, help="torch threads, the same for both ways")
     args = p.parse_args()
@@ -72,35 +78,29 @@ def main():
     vocab = Vocab.from_tokens(tokens)
     ids = vocab.encode(tokens).tolist()
 
-    def stock(i, seed): return stock_learner(recipes[i], seed, ids, len(vocab))
-    def ours(i, seed): return recipe_learner(recipes[i], seed, progress=False)
-    for make in (stock, ours): fit(make(1, 0), recipes[1], 1)  # A first fit imports much
+    def stock(i, seed, epochs): return stock_fit(recipes[i], seed, epochs, ids, len(vocab))
+    def ours(i, seed, epochs): return our_fit(recipes[i], seed, epochs)
+    ways = dict(stock=stock, ours=ours)
+    for fit in ways.values(): fit(1, 0, 1)  # A first fit imports much
 
     rows = {}
     for i in args.models:
-        r, times = recipes[i], defaultdict(list)
+        fits = defaultdict(list)
         for seed in range(args.seeds):  # In turns, so that a noisy spell of the machine meets both
-            times['stock'].append(fit(stock(i, seed), r))
-            times['ours'].append(fit(ours(i, seed), r))
-        row = {f'{k}_s': round(sum(s for s, _ in v), 2) for k, v in times.items()}
+            for way, fit in ways.items(): fits[way].append(fit(i, seed, args.epochs))
+        row = {f'{way}_s': round(sum(s for s, _ in v), 2) for way, v in fits.items()}
         row['ratio'] = round(row['ours_s'] / row['stock_s'], 3)
-        for k, v in times.items():
+        for way, v in fits.items():
             acc = [a for _, a in v]
-            row[f'{k}_accuracy'] = [round(o, 4) for o in (mean(acc), min(acc), max(acc))]
-        for k, make in (('stock', stock), ('ours', ours)):
-            parts = batch_parts(quiet(make(i, 0)), r.lr, epochs=2)
-            row[f'{k}_ms_a_batch'] = {k: round(v, 3) for k, v in parts.items()}
-        rows[r.model.__name__] = row
-        print(r.model.__name__, json.dumps(row), file=sys.stderr, flush=True)
+            row[f'{way}_accuracy'] = [round(o, 4) for o in (mean(acc), min(acc), max(acc))]
+        rows[recipes[i].model.__name__] = row
+        print(recipes[i].model.__name__, json.dumps(row), file=sys.stderr, flush=True)
 
-    def ratio(names):
-        picked = [v for k, v in rows.items() if k in names]
-        if not picked: return None
-        return round(sum(o['ours_s'] for o in picked) / sum(o['stock_s'] for o in picked), 3)
-    total = dict(ratio_all=ratio(rows), ratio_1_to_3=ratio(['LMModel1', 'LMModel2', 'LMModel3']))
+    total = {k: round(sum(o[k] for o in rows.values()), 2) for k in ('stock_s', 'ours_s')}
+    total['ratio'] = round(total['ours_s'] / total['stock_s'], 3)
     about = dict(seeds=args.seeds, threads=args.threads, cores=os.cpu_count(), machine=platform.machine(),
                  torch=torch.__version__)
-    print(json.dumps(dict(models=rows, **total, **about), indent=1))
+    print(json.dumps(dict(models=rows, all=total, **about), indent=1))
 
 
 if __name__ == '__main__': main()

@@ -13,6 +13,7 @@ from .regularize import *
 from .engine.layers import *
 from .engine.models import *
 from .engine.scoring import *
+from .engine.learner import *
 from .train import *
 from .generate import *
 from .engine.callbacks import *

@@ -18,12 +18,12 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .data import Vocab
+from .engine.learner import LossNotFinite
 from .engine.loaders import TextTooShort
 from .engine.scoring import (OutputInputs, lm_loss, score_table, segments, text_rows,
                                           unroll_all)
 from .engine.style import ColoredText, TwoColors, colored_text
 from .state import as_lm, map_state
-from .train import LossNotFinite
 
 # %% ../nbs/14_reading.ipynb #508c5309
 class Cache:

@@ -85,7 +85,7 @@ class Stop(Callback):
         if self.epoch == 3: raise CancelFitException
 
 
-@pytest.mark.parametrize('opt', [FusedAdamW, SGD, Adam])
+@pytest.mark.parametrize('opt', [AdamW, SGD, Adam])
 def test_callbacks_with_any_optimiser(opt):
     learn = lm_learner(numbers(), a_model(), opt_func=opt, cbs=[VariableBPTT(std=2., least=2), NTASGD(1)])
     with learn.no_bar(), learn.no_logging():

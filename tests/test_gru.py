@@ -14,8 +14,9 @@ from fastai.callback.core import Callback
 from fastai.torch_core import set_seed
 from torch import nn
 
-from lmfromscratch.data import (StreamLoader, TextTooShort, UnknownToken, Vocab, WindowLoader, human_numbers,
+from lmfromscratch.data import (StreamLoader, UnknownToken, Vocab, WindowLoader, human_numbers,
                                 lm_dls)
+from lmfromscratch.engine.loaders import TextTooShort
 from lmfromscratch.generate import generate
 from lmfromscratch.gru import *
 from lmfromscratch.lstm import GRU, copy_weights
@@ -25,7 +26,7 @@ from lmfromscratch.engine.callbacks import SampleLine
 from lmfromscratch.engine.models import load_lm, save_lm
 from lmfromscratch.engine.scoring import evaluate
 from lmfromscratch.engine.style import TwoColors
-from lmfromscratch.train import history, lm_learner
+from lmfromscratch.engine.learner import history, lm_learner
 
 text = '\n'.join(human_numbers()[:300])
 vocab = Vocab.from_tokens(text, order='sorted')

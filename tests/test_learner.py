@@ -2,6 +2,7 @@
 import subprocess
 import sys
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import fastai.callback.hook  # noqa: F401  `Learner.summary`
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from fastai.callback.core import Callback
+from fastai.callback.core import (Callback, CancelBackwardException, CancelBatchException,
+                                  CancelEpochException, CancelFitException, CancelStepException,
+                                  CancelTrainException, CancelValidException, event)
 from fastai.callback.progress import CSVLogger
 from fastai.callback.rnn import ModelResetter as FastaiResetter
 from fastai.callback.tracker import EarlyStoppingCallback, SaveModelCallback
@@ -17,7 +20,7 @@ from fastai.callback.training import GradientAccumulation, GradientClip
 from fastai.interpret import Interpretation
 from fastai.learner import Learner, load_learner
 from fastai.losses import CrossEntropyLossFlat
-from fastai.optimizer import SGD
+from fastai.optimizer import SGD, Adam
 from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 
@@ -227,6 +230,113 @@ def test_save_and_load_with_the_optimizer(tmp_path):
 
 # --- callbacks
 
+class Typo(Callback):
+    "Has a mistake"
+    def after_pred(self): self.learn.pred.sumo()
+
+
+class Short(Callback):
+    "Is there for two batches"
+    def __init__(self, log): self.log = log
+    def after_pred(self):
+        self.log.append(('Short', self.train_iter))
+        if self.train_iter == 1: self.run = False
+
+
+class Host(Callback):
+    "Adds a guest at batch 1 and removes it at batch 3, in the middle of an event"
+    order = -5
+    def __init__(self, guest): self.guest = guest
+    def after_loss(self):
+        if self.training and self.train_iter == 1: self.learn.add_cb(self.guest)
+        if self.training and self.train_iter == 3: self.learn.remove_cb(self.guest)
+
+
+class Asked(Callback):
+    "Answers to any event, in a way of its own"
+    run = False # Its own __call__ does not look at it
+    def __init__(self, log): self.log = log
+    def __call__(self, event_name): self.log.append(event_name)
+
+
+def telling(log, name, **attrs):
+    "A callback that writes every event into `log`, with attributes such as `order` or `run_valid`"
+    def tell(event_name): return lambda self: log.append((name, event_name, getattr(self, 'training', None)))
+    names = [o for o in vars(event) if not o.startswith('_') and o != 'after_create']
+    return type(f'{name}Callback', (Callback,), {**{o: tell(o) for o in names}, **attrs})()
+
+
+def with_own_method(log, learn_later=False):
+    "A callback that gets its method from outside, now or in the middle of training"
+    cb = Callback()
+    def give(): cb.after_step = lambda: log.append('own method')
+    if learn_later: cb.before_train = give
+    else: give()
+    return cb
+
+
+def cancelling(exc, at):
+    "A callback that raises `exc` at event `at` of the second batch"
+    def f(self):
+        if self.iter == 1: raise exc()
+    in_valid = exc is CancelValidException
+    return type('Cancelling', (Callback,), {at: f, 'run_train': not in_valid, 'run_valid': in_valid})()
+
+
+def log_of(make_learner, make):
+    "What the callbacks that `make(log)` returns write in two epochs, and the error that ends them"
+    log, said = [], None
+    kwargs = dict(loss_func=lm_loss) if make_learner is Learner else {}
+    learn = learner(LMModel4, make=make_learner, **kwargs)
+    learn.add_cbs(make(log))
+    try: learn.fit(2, 1e-2)
+    except AttributeError as e: said = str(e)
+    return log, said
+
+
+heard = {
+    'all': lambda log: [telling(log, 'A')],
+    'order': lambda log: [telling(log, 'A'), telling(log, 'B', order=-20), telling(log, 'C', order=60)],
+    'sit out': lambda log: [telling(log, 'T', run_valid=False), telling(log, 'V', run_train=False)],
+    'off': lambda log: [telling(log, 'A'), telling(log, 'Off', run=False)],
+    'off later': lambda log: [Short(log), telling(log, 'A')],
+    'guest': lambda log: [telling(log, 'A'), Host(telling(log, 'Guest'))],
+    'own method': lambda log: [with_own_method(log)],
+    'own method later': lambda log: [with_own_method(log, True)],
+    'own call': lambda log: [Asked(log)],
+    'given': lambda log: [Callback(after_step=lambda self: log.append('after_step'))],
+    'error': lambda log: [telling(log, 'A'), Typo()]}
+cancels = [(CancelBatchException, 'after_pred'), (CancelBatchException, 'before_batch'),
+           (CancelBackwardException, 'before_backward'), (CancelStepException, 'before_step'),
+           (CancelTrainException, 'after_loss'), (CancelEpochException, 'before_backward'),
+           (CancelFitException, 'after_step'), (CancelValidException, 'after_pred')]
+for exc, at in cancels:
+    heard[f'{exc.__name__} {at}'] = lambda log, exc=exc, at=at: [
+        telling(log, 'A'), telling(log, 'T', run_train=False), cancelling(exc, at)]
+
+
+@pytest.mark.parametrize('what', heard)
+def test_callbacks_hear_what_fastais_learner_tells_them(what):
+    log, said = log_of(lm_learner, heard[what])
+    assert (log, said) == log_of(Learner, heard[what])
+    assert len(log) > 0 and (said is not None) is (what == 'error')
+    if what.startswith('Cancel'): assert any('after_cancel' in name for _, name, _ in log)
+    if what == 'error': assert 'Exception occured in `Typo` when calling event `after_pred`' in said
+
+
+def test_an_unknown_event_is_an_error():
+    with pytest.raises(Exception, match='missing after_lunch'): learner()('after_lunch')
+
+
+def test_validation_in_the_middle_of_training_leaves_the_model_as_it_was():
+    learn = learner()
+    learn.model.train()
+    learn.model(learn.dls.train.one_batch()[0])
+    before = learn.model.h
+    learn.validate()
+    assert learn.model.h is before and learn.model.training
+
+
 def test_lr_find_leaves_everything_as_it_was(tmp_path):
     learn = learner(path=tmp_path)
     before = weights(learn)
@@ -319,6 +429,37 @@ def test_groups_freeze_and_a_slice_of_rates():
     assert high == pytest.approx(1e-2, rel=0.2) and low == pytest.approx(high/100)
 
 
+@pytest.mark.parametrize('decay_biases', [False, True])
+@pytest.mark.parametrize('splitter', [None, two_groups])
+def test_adamw_steps_like_fastais_adam(splitter, decay_biases):
+    found = []
+    for opt_func in (AdamW, Adam):
+        kwargs = dict(splitter=splitter) if splitter else {}
+        learn = learner(opt_func=opt_func, wd=0.3, wd_bn_bias=decay_biases, **kwargs)
+        learn.fit_one_cycle(1, slice(1e-3, 1e-2) if splitter else 1e-2)
+        found.append(weights(learn))
+        assert len(learn.opt.param_lists) == len(learn.opt.hypers) == (2 if splitter else 1)
+        for h in learn.opt.hypers: assert h.keys() == {'lr', 'mom', 'sqr_mom', 'eps', 'wd'} and h['wd'] == 0.3
+    torch.testing.assert_close(*found, atol=1e-5, rtol=0)
+
+
+def test_a_copied_learner_goes_on_alike():
+    learn = learner(wd=0.3)
+    learn.fit(1, 1e-2)
+    twin = deepcopy(learn)
+    for o in (learn, twin):
+        set_seed(0)
+        o.fit(1, 1e-2)
+    assert torch.equal(weights(twin), weights(learn))
+    learn.opt.clear_state()
+    set_seed(0)
+    learn.fit(1, 1e-2)
+    set_seed(0)
+    twin.fit(1, 1e-2)
+    assert not torch.equal(weights(twin), weights(learn)), "the means were kept"
+    assert learn.opt.state[learn.model.h_o.bias]['do_wd'] is False, "the bias is decayed now"
+
+
 def test_fit_flat_cos():
     learn = learner(cbs=Rates())
     learn.fit_flat_cos(4, 1e-2, pct_start=0.5)
@@ -335,7 +476,7 @@ def test_text_learner():
     before = weights(seven)
     seven.fit(1, 1e-2)
     assert not torch.equal(weights(seven), before)
-    # Fails inside fastai's RNNCallback; when this passes, the table of chapter 7 is out of date
+    # Fails inside fastai's RNNCallback; when this passes, the table of the learner's notebook is out of date
     with pytest.raises(ValueError, match='values to unpack'): learner(LMModel6, **kwargs).fit(1)
     with pytest.raises(TypeError, match='save_lm'): seven.save_encoder('encoder')
 

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
+from lmfromscratch.data import UnknownToken, human_numbers
+from lmfromscratch.engine.loaders import TextTooShort
 from lmfromscratch.numpy_rnn import *
 
 text = '\n'.join(human_numbers()[:500])

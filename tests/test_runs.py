@@ -14,13 +14,14 @@ import pytest
 import torch
 from test_cli import complaint, lmfs, lmfs_path
 
-from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
+from lmfromscratch.data import UnknownToken, human_numbers
+from lmfromscratch.engine.loaders import TextTooShort
 from lmfromscratch.lstm import LMModel6
 from lmfromscratch.all import *
 from lmfromscratch.state import map_state
 from lmfromscratch.engine.models import ModelFileError
 from lmfromscratch.engine.scoring import lm_loss
-from lmfromscratch.train import LossNotFinite
+from lmfromscratch.engine.learner import LossNotFinite
 
 text = '\n'.join(human_numbers()[:1500])
 small = TextRecipe('CharLSTM', dict(n_hidden=24, n_emb=16, dropout=0.2), bs=8, sl=16)

@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from fastai.torch_core import set_seed
 from torch import nn
 
-from lmfromscratch.data import StreamLoader, TextTooShort, UnknownToken, Vocab, human_numbers, lm_dls
+from lmfromscratch.data import StreamLoader, UnknownToken, Vocab, human_numbers, lm_dls
+from lmfromscratch.engine.loaders import TextTooShort
 from lmfromscratch.generate import generate
 from lmfromscratch.state import keep_state
 from lmfromscratch.engine.callbacks import SaveEachEpoch, TokensPerSecond, best_epoch, saved_epochs
 from lmfromscratch.engine.graphs import autograd_graph, draw_graph, graph_dot
 from lmfromscratch.engine.models import ModelFileError, load_lm, save_lm
 from lmfromscratch.engine.scoring import Perplexity, evaluate
-from lmfromscratch.train import history, lm_learner
+from lmfromscratch.engine.learner import history, lm_learner
 from lmfromscratch.unrolled import *
 
 text = '\n'.join(human_numbers()[:300])

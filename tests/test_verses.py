@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lmfromscratch.data import TextTooShort, UnknownToken, human_numbers
+from lmfromscratch.data import UnknownToken, human_numbers
+from lmfromscratch.engine.loaders import TextTooShort
 from lmfromscratch.generate import generate, next_probs
 from lmfromscratch.gru import CharGRU
 from lmfromscratch.lstm import LMModel6

@@ -65,12 +65,12 @@ def course_command(models:str='1-7',        # Models to train: 7, 1,3,7 or 1-7
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.engine.style import course_style
     from lmfromscratch.generate import generate
-    from lmfromscratch.train import course, expected, ladder_table
+    from lmfromscratch.train import expected, ladder_table, train_ladder
     if threads < 1: raise ValueError(f"--threads must be 1 or more, not {threads}.")
     numbers = parse_models(models)
     torch.set_num_threads(threads)
     course_style()
-    runs = course(numbers, epochs, seeds, out, progress=not quiet and sys.stdout.isatty())
+    runs = train_ladder(numbers, epochs, seeds, out, progress=not quiet and sys.stdout.isatty())
     if runs.empty: return
     table, about = ladder_table(runs), ""
     if epochs is None: # Whole recipes can be compared with what we saw

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from ..data import Vocab
 from .layers import in_threads
+from .learner import LossNotFinite, first_step
 from .models import (ModelFileError, load_lm, model_class, n_params, save_lm,
                                          writable_folder, write_whole)
 from .run_data import RunData, data_kind
@@ -41,7 +42,6 @@ from .style import palette
 from ..regularize import logits_of
 from ..runs import TextRecipe, warm_cosine
 from ..state import map_state
-from ..train import LossNotFinite, first_step
 
 # %% ../../nbs/engine/runs.ipynb #ab9ce4cd
 @dataclass(frozen=True)
