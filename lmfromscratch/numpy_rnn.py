@@ -13,6 +13,7 @@ from fastprogress.fastprogress import progress_bar
 from .data import TextTooShort
 from .engine.reader import DataReader
 
+# %% ../nbs/09_numpy_rnn.ipynb #reexport1
 _all_ = ['DataReader']
 
 # %% ../nbs/09_numpy_rnn.ipynb #d5bb46e4
@@ -164,7 +165,8 @@ def train(self:RNN,
             if callback: callback(self)
     except KeyboardInterrupt:
         print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
-              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: sample, or train on.")
+              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: "
+              "sample, or train on.")
 
 # %% ../nbs/09_numpy_rnn.ipynb #21d89109
 @patch
@@ -178,7 +180,8 @@ def sample(self:RNN,
            seed:int|None=None # The same seed draws the same; None: go on with the model's own random numbers
           ) -> list[int]: # The ids drawn, without `seed_ix`
     "Draw characters one by one, each from what the model expects after the last"
-    if not 0 <= seed_ix < self.vocab_size: raise ValueError(f"seed_ix is {seed_ix}, not 0 to {self.vocab_size-1}.")
+    if not 0 <= seed_ix < self.vocab_size:
+        raise ValueError(f"seed_ix is {seed_ix}, not 0 to {self.vocab_size-1}.")
     h, ix = np.zeros(self.hidden_size, self.dtype) if h is None else np.reshape(h, self.hidden_size), seed_ix
     rng, ids = self.rng if seed is None else np.random.default_rng(seed), []
     for _ in range(n):

@@ -20,8 +20,7 @@ from tqdm import tqdm
 from .data import Vocab
 from .engine.learner import LossNotFinite
 from .engine.loaders import TextTooShort
-from .engine.scoring import (OutputInputs, lm_loss, score_table, segments, text_rows,
-                                          unroll_all)
+from .engine.scoring import OutputInputs, lm_loss, score_table, segments, text_rows, unroll_all
 from .engine.style import ColoredText, TwoColors, colored_text
 from .state import as_lm, map_state
 
@@ -81,8 +80,8 @@ def show_pointer(model, vocab:Vocab, text, # The model has read all of it; what 
 # %% ../nbs/14_reading.ipynb #ec16c20c
 def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=False):
     "Yield log-probabilities and targets of one segment after the other; `learn` changes `model` in between"
-    weights = [p for p in model.parameters() if p.requires_grad]
-    batches, state = segments(rows, segment), None
+    weights, state = [p for p in model.parameters() if p.requires_grad], None
+    batches = segments(rows, segment)
     if learn: learn.start(weights)
     for i, (x, y) in enumerate(tqdm(batches, disable=not progress, leave=False)):
         with (OutputInputs(model) if cache else nullcontext() as inputs, torch.set_grad_enabled(bool(learn)),
@@ -90,9 +89,9 @@ def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=Fals
             logits, state = unroll_all(model, x, state)
             loss = lm_loss(logits, y)
         if not math.isfinite(loss.item()):
-            raise LossNotFinite(f"After {i*segment:,} tokens the loss is no finite number: the rate {learn.lr} "
-                                "is too high. The model that was given is as it was." if learn and i else
-                                "The model's scores are not finite: its weights are broken.")
+            if not (learn and i): raise LossNotFinite("The model's scores are not finite: its weights are broken.")
+            raise LossNotFinite(f"After {i*segment:,} tokens the loss is no finite number: the rate {learn.lr} is "
+                                "too high. The model that was given is as it was.")
         logp = logits.detach().float().log_softmax(-1)      # (streams, segment, vocab_sz)
         yield cache.mix(logp, inputs.take(x.shape[1]), y) if cache else logp, y
         if not learn or i+1 == len(batches): continue
@@ -133,9 +132,8 @@ def cache_score(model, vocab:Vocab, text, # As for `reading_table`
                 streams:int=1, progress:bool=False # As for `reading_table`
                ) -> pd.DataFrame: # Rows stateful and cache; columns as from `reading_score`
     "The plain score of `model` on `text`, and the score with a cache"
-    caches = dict(stateful=None, cache=Cache(theta, weight, window))
-    return reading_score({k: reading_table(model, vocab, text, cache=o, streams=streams, progress=progress)
-                          for k, o in caches.items()}, vocab)
+    read = lambda cache: reading_table(model, vocab, text, cache=cache, streams=streams, progress=progress)
+    return reading_score(dict(stateful=read(None), cache=read(Cache(theta, weight, window))), vocab)
 
 # %% ../nbs/14_reading.ipynb #a83d7d0d
 class LearnSGD:

@@ -44,7 +44,8 @@ def by_cells(rnn:nn.RNNBase # `nn.LSTM`, `nn.GRU` or `nn.RNN`, batch first, with
 
 def stepping(model:nn.Module): # Any model, in evaluation mode
     "A context in which the recurrent layers of a model that sit on the CPU take single tokens by the cell"
-    fit = lambda m: m.batch_first and m.bias and not (m.bidirectional or m.proj_size) and m.weight_hh_l0.is_cpu
+    plain = lambda m: m.batch_first and m.bias and not (m.bidirectional or m.proj_size)
+    fit = lambda m: plain(m) and m.weight_hh_l0.is_cpu
     return other_forward({m: by_cells(m) for m in model.modules() if isinstance(m, nn.RNNBase) and fit(m)})
 
 # %% ../../nbs/engine/layers.ipynb #b5ce0514

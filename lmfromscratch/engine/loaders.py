@@ -30,7 +30,7 @@ class TextTooShort(ValueError):
     "A text that does not fill one batch"
 
 class TextLoader:
-    "The fastai side of a loader; a subclass has `dataset` and `__iter__`, and an argument for each of `settings`"
+    "The fastai side of a loader; a subclass has `dataset`, `__iter__`, and an argument for each of `settings`"
     n_inp = 1 # How many of a batch's tensors are inputs
     settings = 'ids', 'bs', 'sl', 'last', 'vocab'
     def __init__(self,
@@ -44,8 +44,8 @@ class TextLoader:
         for name, v in (('bs', bs), ('sl', sl)):
             if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
         if len(ids) < bs*sl + 1:
-            raise TextTooShort(f"One batch of bs={bs} rows of sl={sl} tokens needs {bs*sl+1:,} tokens and there "
-                               f"are {len(ids):,}: use a longer text, a smaller bs or a smaller sl.")
+            raise TextTooShort(f"One batch of bs={bs} rows of sl={sl} tokens needs {bs*sl+1:,} tokens and "
+                               f"there are {len(ids):,}: use a longer text, a smaller bs or a smaller sl.")
         self.ids, self.bs, self.sl, self.last, self.vocab = ids, bs, sl, last, vocab
 
     def pieces(self, size:int, step:int # Tokens of a piece, and from its start to that of the next

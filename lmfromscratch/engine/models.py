@@ -99,7 +99,8 @@ def save_lm(model:nn.Module, # Any model of the course
     "Save weights (safetensors), and class, config and vocabulary (JSON); each appears whole or not at all"
     check_vocab(model, vocab)
     name, (weights, about) = type(model).__name__, model_files(file)
-    if name not in LM.classes: raise UnfitModel(f"{name} could not be loaded again: derive its class from LM.")
+    if name not in LM.classes:
+        raise UnfitModel(f"{name} could not be loaded again: derive its class from LM.")
     d = dict(format='lmfromscratch 1', model=name, config=model.config, vocab=vocab.to_dict(),
              training=training)
     text = json.dumps(d, ensure_ascii=False, indent=1)

@@ -15,7 +15,6 @@ from torch import nn
 import lmfromscratch
 from ..data import Vocab
 from .models import ModelFileError, load_lm, model_files
-from .runs import load_run, read_settings
 
 # %% ../../nbs/engine/places.ipynb #plcopen0
 count_prompt = 'two thousand nine hundred ninety eight .'
@@ -49,11 +48,13 @@ def open_model(place:str|Path # A name of the package, a run, saved models, an e
     name = place.absolute().name
     if str(place) in package_models() and not place.exists():
         kind, place = 'package', package_models()[str(place)]
+    # What opens a run, or an exported model, is imported where it is needed: sampling others begins sooner
     if (place/'run.json').is_file():
+        from lmfromscratch.engine.runs import load_run, read_settings
         (model, vocab), s, kind = load_run(place), read_settings(place), 'run'
         training, prompt = _training(place/'model', recipe=dict(source=s.source, sha256=s.sha256)), s.prompt
     elif (place/'model.onnx').is_file():
-        from lmfromscratch.engine.exported import load_onnx # Here, so that sampling others begins sooner
+        from lmfromscratch.engine.exported import load_onnx
         (model, vocab), kind = load_onnx(place), 'exported'
         training, prompt = model.about['training'], next(iter(model.about['prompts']), None)
     else:

@@ -136,11 +136,11 @@ class Run:
         self.losses.append(value)
 
     def forward(self) -> tuple: # Loss and new state
-        "One batch; some streams lose their past before it, so that the model learns to begin without one, too"
+        "One batch; some streams lose their past before it, so that the model learns to begin without one"
         s, state, (x, y) = self.settings, self.state, self.data.batch(self.step)
         if s.forget and state is not None:
             keep = (torch.rand(s.bs) >= s.forget).float()[None, :, None].to(s.device) # (1, bs, 1)
-            state = map_state(lambda o: o*keep, state)                                # (n_layers, bs, n_hidden)
+            state = map_state(lambda o: o*keep, state) # (n_layers, bs, n_hidden)
         with torch.autocast(s.device, torch.bfloat16, enabled=bool(s.bf16) and s.device != 'cpu'):
             output, state = self.model.unroll(x, state) # On a CPU `in_threads` sees to bfloat16
         return lm_loss(logits_of(output).float(), y), state
@@ -200,7 +200,8 @@ class Run:
     def save(self):
         "Write the checkpoint"
         tensors, state = {f'model.{k}': v for k, v in self.model.state_dict().items()}, []
-        for i, d in self.opt.state_dict()['state'].items(): tensors |= {f'opt.{i}.{k}': v for k, v in d.items()}
+        for i, d in self.opt.state_dict()['state'].items():
+            tensors |= {f'opt.{i}.{k}': v for k, v in d.items()}
         map_state(state.append, self.state)
         tensors |= {f'state.{i}': o for i, o in enumerate(state)}
         tensors = {k: v.detach().cpu().clone() for k, v in (tensors | self.rng).items()}
@@ -228,7 +229,7 @@ class Run:
         "Let the model write `n` characters, of a verse at most; its training does not notice"
         return self.data.sample(self.model, n, prompt, **({'temperature': 0.7, 'seed': self.step} | kwargs))
 
-    def scores(self, model:nn.Module|None=None) -> pd.DataFrame: # nats and more, a row for each way of reading
+    def scores(self, model:nn.Module|None=None) -> pd.DataFrame: # A row for each way of reading
         "How well the run's model, or another, predicts what was held out"
         return self.data.score(model or self.model)
 

@@ -20,6 +20,7 @@ from .models import UnfitModel, check_vocab
 from ..regularize import logits_of
 from ..state import LM, as_lm, keep_state, state_bs
 
+# %% ../../nbs/engine/scoring.ipynb #reexport1
 _all_ = ['Perplexity']
 no_target = -100 # What `F.cross_entropy` leaves out, unless told otherwise
 
@@ -111,7 +112,7 @@ class OutputInputs:
         "The hidden states of the last `sl` tokens; all that was noted is forgotten"
         seen, self.seen = self.seen, []
         if not seen:
-            raise UnfitModel(f"Hidden states are what goes into h_o, and {type(self.model).__name__} makes its "
+            raise UnfitModel(f"Hidden states are what goes into h_o: {type(self.model).__name__} makes its "
                              "scores without calling h_o.")
         return seen[-1] if seen[-1].ndim == 3 else torch.stack(seen[-sl:], 1)
 
@@ -132,7 +133,7 @@ def text_rows(model,        # Any model of the course
               vocab:Vocab,  # Its vocabulary
               text,         # Running text, tokens or ids
               streams:int=1 # Rows to cut it into
-             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`; a row begins where the last one ended
+             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`; a row goes on where the last ended
     "The ids of `text` as it can be scored, or an error that says why it can't"
     check_vocab(model, vocab)
     if streams < 1: raise ValueError(f"streams must be 1 or more, not {streams}.")
