@@ -10,6 +10,7 @@ import pytest
 
 from lmfromscratch.data import UnknownToken, human_numbers
 from lmfromscratch.engine.loaders import TextTooShort
+from lmfromscratch.engine.reader import DataReader
 from lmfromscratch.numpy_rnn import *
 
 text = '\n'.join(human_numbers()[:500])
@@ -218,6 +219,7 @@ def test_interrupt_anywhere_leaves_a_usable_model(where, capsys, monkeypatch):
 
 
 program = """
+from lmfromscratch.engine.reader import DataReader
 from lmfromscratch.numpy_rnn import *
 reader = DataReader('one two three four five six seven ' * 50, seq_length=25)
 rnn = RNN(20, reader.vocab_size, 25)

@@ -30,7 +30,7 @@ class TextTooShort(ValueError):
     "A text that does not fill one batch"
 
 class TextLoader:
-    "The fastai side of a loader; a subclass has `dataset`, `__iter__`, and an argument for each of `settings`"
+    "The fastai side of a loader; a subclass has `dataset`, `__iter__`, and an argument for each setting"
     n_inp = 1 # How many of a batch's tensors are inputs
     settings = 'ids', 'bs', 'sl', 'last', 'vocab'
     def __init__(self,

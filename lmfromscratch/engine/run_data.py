@@ -21,7 +21,7 @@ from ..verses import (VerseBatches, never_pad, score_verses, split_verses,
 
 # %% ../../nbs/engine/run_data.ipynb #rd000006
 class RunData:
-    "What a run reads; a subclass names its kind and is found by it: `class RunningText(RunData, kind='text')`"
+    "What a run reads; a subclass names its kind, as in `class RunningText(RunData, kind='text')`"
     kinds = {}   # Every class by the name of its kind
     carry = True # Do the rows of a batch go on where those of the batch before ended?
 

@@ -133,7 +133,7 @@ def text_rows(model,        # Any model of the course
               vocab:Vocab,  # Its vocabulary
               text,         # Running text, tokens or ids
               streams:int=1 # Rows to cut it into
-             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`; a row goes on where the last ended
+             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`, one after the other
     "The ids of `text` as it can be scored, or an error that says why it can't"
     check_vocab(model, vocab)
     if streams < 1: raise ValueError(f"streams must be 1 or more, not {streams}.")
