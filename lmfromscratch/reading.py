@@ -89,7 +89,7 @@ def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=Fals
             logits, state = unroll_all(model, x, state)
             loss = lm_loss(logits, y)
         if not math.isfinite(loss.item()):
-            if not (learn and i): raise LossNotFinite("The model's scores are no numbers: broken weights.")
+            if not (learn and i): raise LossNotFinite("Its scores are not finite: its weights are broken.")
             raise LossNotFinite(f"After {i*segment:,} tokens the loss is no finite number: the rate "
                                 f"{learn.lr} is too high. The model that was given is as it was.")
         logp = logits.detach().float().log_softmax(-1)      # (streams, segment, vocab_sz)
