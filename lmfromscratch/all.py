@@ -1,5 +1,6 @@
 "Everything that the chapters and the engine room export: `from lmfromscratch.all import *`"
 from .engine.style import *
+from .engine.drawings import *
 from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
