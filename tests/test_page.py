@@ -120,7 +120,7 @@ class Reader:
         "Not `wait_for_function`: it needs eval, which the page's own rules forbid"
         end = time.monotonic() + seconds
         while not self.evaluate(js, *args):
-            assert time.monotonic() < end, f'still not {js}'
+            assert time.monotonic() < end, f'still not {js}: {self.inner_text("#trouble-text")!r}'
             self.wait_for_timeout(10)
 
     def close(self):

@@ -295,7 +295,7 @@ def test_copy_and_folds(base, browser):
     block.locator(".copy").click()
     page.wait_for_selector(".copy.done")
     assert page.evaluate("navigator.clipboard.readText()") == block.locator("code").inner_text().rstrip("\n")
-    fold = page.locator("details.note").first
+    fold = page.locator("details.note:has(.code)").first
     assert not fold.locator(".code").first.is_visible()
     fold.locator("summary").click()
     assert fold.locator(".code").first.is_visible()
