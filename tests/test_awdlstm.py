@@ -8,6 +8,7 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Learner
 from fastai.optimizer import SGD, Adam
 from fastai.torch_core import set_seed
+from torch import nn
 
 from lmfromscratch.all import *
 from lmfromscratch.awdlstm import *
@@ -118,3 +119,13 @@ def test_without_validation_nothing_is_averaged():
     learn._do_epoch_validate = lambda *_: None
     with learn.no_bar(), learn.no_logging(): learn.fit(4, 1e-2)
     assert learn.ntasgd.start is None
+
+
+def test_a_dropped_layer_keeps_no_masked_weight():
+    "PyTorch lists the weights that an RNN used last: a copy would take the masked ones along"
+    layer = WeightDropout(nn.LSTM(4, 4, batch_first=True), 0.5)
+    layer(torch.randn(2, 3, 4))
+    assert all(a is b for a, b in zip(layer.rnn._flat_weights, layer.rnn.parameters()))
+    twin = deepcopy(layer).eval()
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(twin(x)[0], layer.eval()(x)[0])
