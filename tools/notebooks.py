@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 # What nbdev_clean does to one notebook has no public name. Without these, tests/test_project.py cannot start
-from nbdev.clean import _clean_cell_output, _nbdev_clean # What nbdev_clean does to one notebook has no public name
+from nbdev.clean import _clean_cell_output, _nbdev_clean  # Cleaning one notebook has no public name
 from nbdev.process import extract_directives
 from execnb.nbio import nb2str
 from project import joined, name_of, notebooks, root
