@@ -4,18 +4,23 @@
 
 # %% auto #0
 __all__ = ['ModelFileError', 'UnfitModel', 'n_params', 'check_vocab', 'model_class', 'model_files', 'write_whole',
-           'writable_folder', 'save_lm', 'load_lm', 'pretrained_file']
+           'writable_folder', 'folder_lock', 'described', 'model_on_meta', 'check_tensors', 'check_finite', 'save_lm',
+           'read_vocab', 'load_lm', 'pretrained_file']
 
 # %% ../../nbs/engine/models.ipynb #imports0
 import json
 import os
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from safetensors import SafetensorError
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model as load_weights, save_model as save_weights
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import lmfromscratch
 from ..data import Vocab
@@ -60,8 +65,17 @@ def model_files(file:str|Path # Path with or without ending; other dots in its n
 def _write_part(file, write):
     "Call `write(temporary path)` and force what it wrote to the disk"
     part = file.with_name(file.name + '.part')
-    write(part)
-    with open(part, 'rb+') as f: os.fsync(f.fileno())
+    try:
+        part.unlink(missing_ok=True)
+        part.touch()
+        mode = part.stat().st_mode # safetensors makes a new file, for its owner alone
+        write(part)
+        part.chmod(mode)
+        with open(part, 'rb+') as f: os.fsync(f.fileno())
+    except (OSError, SafetensorError) as e:
+        if part.is_file(): part.unlink() # It would only take up space
+        why = e.strerror if isinstance(e, OSError) and e.strerror else e
+        raise OSError(f"Can't write {file} ({why}). What was there before is still whole.") from e
     return part
 
 def _sync_folder(folder):
@@ -86,9 +100,75 @@ def writable_folder(out:str|Path) -> Path:
         probe = out/'.writable'
         probe.touch()
         probe.unlink()
-    except OSError as e:
-        raise ValueError(f"Can't write to the folder {out} ({e.strerror}): name another.") from e
+    except (OSError, ValueError) as e: # A name with a NUL is the second
+        why = e.strerror if isinstance(e, OSError) else e
+        raise ValueError(f"Can't write to the folder {out} ({why}): name another.") from e
     return out
+
+@contextmanager
+def folder_lock(folder:str|Path): # One that exists
+    "Inside, no other process writes to `folder`; the lock ends with the process, however it ends"
+    lock = FileLock(Path(folder)/'.lock', is_singleton=True) # Again in this process: the same lock
+    try: lock.acquire(timeout=0)
+    except Timeout as e:
+        raise ValueError(f"Another process is writing to {folder}: wait until it is done, stop it, "
+                         "or name another folder.") from e
+    try: yield
+    finally: lock.release()
+
+# %% ../../nbs/engine/models.ipynb #mdcheck1
+@contextmanager
+def described(file:Path, # A JSON file
+              what:str   # What it should describe, such as 'a run'
+             ): # Yields its object
+    "A context: what is wrong with the file, or with what is taken from it inside, becomes one line"
+    try:
+        d = json.loads(file.read_text('utf-8'))
+        if not isinstance(d, dict): raise TypeError("it is no object")
+        yield d
+    except ModelFileError: raise
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:
+        why = f"{type(e).__name__}: {str(e)[:200]}"
+        raise ModelFileError(f"{file} does not describe {what} ({why}).") from e
+
+class _NoNumbers(TorchFunctionMode):
+    "Skips what has no numbers to draw; on the meta device it would import PyTorch's compiler, for a second"
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        return args[0] if f is torch.Tensor.normal_ else f(*args, **kwargs or {})
+
+def model_on_meta(cls:type,   # A model
+                  config:dict # Its arguments, from wherever
+                 ) -> nn.Module: # Takes no memory
+    "The model with the shapes of its tensors, but without their numbers"
+    try:
+        n = config.get('n_layers', 1)
+        if n > 1000: raise ValueError(f"n_layers must be 1,000 at most, not {n:,}")
+        with torch.device('meta'), _NoNumbers(): return cls(**config)
+    except Exception as e: # Whatever a constructor makes of arguments that somebody else wrote
+        raise ValueError(f"{cls.__name__} can't be made with {str(config)[:200]}: {str(e)[:200]}") from e
+
+_dtypes = dict(F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16,
+               U8=torch.uint8, I64=torch.int64)
+
+def check_tensors(file:Path, # Of safetensors
+                  want:dict  # Name -> tensor, as on the meta device; the same one may have two names
+                 ):
+    "Complain unless the file holds these tensors, by names, shapes and kinds of numbers"
+    with safe_open(file, 'pt') as f: found = {k: f.get_slice(k) for k in f.keys()}
+    there = {id(want[k]) for k in found if k in want}
+    for k in [*found, *(k for k, o in want.items() if id(o) not in there)]:
+        if k not in want: raise ValueError(f"{file} holds a tensor too many, {k}.")
+        if k not in found: raise ValueError(f"{file} lacks the tensor {k}.")
+        dtype, shape = _dtypes.get(found[k].get_dtype()), tuple(found[k].get_shape())
+        alike = dtype and dtype.is_floating_point and want[k].is_floating_point() or dtype == want[k].dtype
+        if not alike or shape != tuple(want[k].shape):
+            raise ValueError(f"{file}: {k} is {found[k].get_dtype()} of {shape}, and should be "
+                             f"{want[k].dtype} of {tuple(want[k].shape)}.")
+
+def check_finite(model:nn.Module, what:str): # What the message is about
+    "Complain about weights that are infinite or no numbers"
+    bad = next((k for k, o in model.state_dict().items() if not o.isfinite().all()), None)
+    if bad: raise ModelFileError(f"{what} is of no use: not all numbers in {bad} are finite.")
 
 # %% ../../nbs/engine/models.ipynb #b0040112
 def save_lm(model:nn.Module, # Any model of the course
@@ -97,6 +177,7 @@ def save_lm(model:nn.Module, # Any model of the course
             **training       # Anything that JSON can hold, to remember how it was trained
            ) -> Path: # The weights' path
     "Save weights (safetensors), and class, config and vocabulary (JSON); each appears whole or not at all"
+    model = dict(model.named_children()).get('_orig_mod', model) # What torch.compile was given
     check_vocab(model, vocab)
     name, (weights, about) = type(model).__name__, model_files(file)
     if name not in LM.classes:
@@ -111,6 +192,13 @@ def save_lm(model:nn.Module, # Any model of the course
     _sync_folder(weights.parent)
     return weights
 
+def read_vocab(d:dict # As `Vocab.to_dict` makes it, or somebody else
+              ) -> Vocab:
+    "A vocabulary from JSON, its types checked"
+    if not isinstance(d['tokens'], list) or not isinstance(d['sep'], str):
+        raise TypeError("tokens must be a list, and sep a string")
+    return Vocab.from_dict(d)
+
 def load_lm(file:str|Path, # Path with or without ending
             device='cpu'   # Where the model goes
            ) -> tuple[nn.Module, Vocab]: # In evaluation mode
@@ -122,23 +210,21 @@ def load_lm(file:str|Path, # Path with or without ending
                                  "`lmfs course` trains and saves some.")
     cls, config, vocab = _read_about(about)
     try:
+        check_tensors(weights, model_on_meta(cls, config).state_dict(keep_vars=True))
         model = cls(**config)
         load_weights(model, str(weights))
-    except (SafetensorError, RuntimeError, TypeError, ValueError) as e:
+    except (SafetensorError, RuntimeError, ValueError) as e:
         raise ModelFileError(f"{weights} is damaged, or does not fit the {cls.__name__} in {about.name}: "
                              f"{str(e).splitlines()[0]}") from e
+    check_finite(model, weights)
     return model.to(device).eval(), vocab
 
 def _read_about(about):
     "Class, config and vocabulary from the JSON file `about`"
-    try:
-        d = json.loads(about.read_text(encoding='utf-8'))
-        vocab = Vocab.from_dict(d['vocab'])
-        name, config = d['model'], dict(d['config'])
-        size = config['vocab_sz']
-    except (ValueError, KeyError, TypeError) as e:
-        raise ModelFileError(f"{about} does not describe a model of lmfromscratch "
-                             f"({type(e).__name__}: {e}).") from e
+    with described(about, 'a model of lmfromscratch') as d:
+        name, config, size = d['model'], dict(d['config']), d['config']['vocab_sz']
+        vocab = read_vocab(d['vocab'])
+        if not isinstance(d.get('training', {}), dict): raise TypeError("training is no object")
     if len(vocab) != size:
         raise ModelFileError(f"{about}: the vocabulary has {len(vocab)} tokens, the model {size}.")
     try: return model_class(name), config, vocab
