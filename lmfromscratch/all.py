@@ -26,6 +26,7 @@ from .awdlstm import *
 from .reading import *
 from .verses import *
 from .engine.run_data import *
+from .engine.run_files import *
 from .engine.runs import *
 from .export import *
 from .engine.exported import *

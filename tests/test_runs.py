@@ -145,6 +145,8 @@ def test_half_written_folders(tmp_path, whole):
     only_json = tmp_path/'only_json'
     only_json.mkdir()
     (only_json/'run.json').write_bytes((whole.folder/'run.json').read_bytes())
+    assert open_run(only_json, text).step == 0 # Killed before the first checkpoint: it begins again
+    (only_json/'checkpoint.safetensors').write_bytes(half)
     with pytest.raises(ModelFileError, match='no whole checkpoint'): open_run(only_json, text)
     (only_json/'run.json').write_text('{"model": ')
     assert 'does not describe a run' in complaint('resume', only_json)

@@ -12,7 +12,8 @@ from lmfromscratch.engine.loaders import TextTooShort
 from lmfromscratch.generate import generate, next_probs
 from lmfromscratch.gru import CharGRU
 from lmfromscratch.lstm import LMModel6
-from lmfromscratch.engine.runs import load_run, new_run, open_run, publish
+from lmfromscratch.engine.run_files import load_run
+from lmfromscratch.engine.runs import new_run, open_run, publish
 from lmfromscratch.runs import CharLSTM
 from lmfromscratch.engine.models import load_lm, pretrained_file
 from lmfromscratch.engine.scoring import lm_loss, no_target

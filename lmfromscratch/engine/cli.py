@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import inspect
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
     train_and_report(run, quiet)
 
 def train_and_report(run, quiet=False):
-    "Train `run`, print what it is and what came out"
+    "Train `run`, print what it is and what came out; a signal that asks for an end is the exit status"
     from lmfromscratch.engine.models import n_params
     s = run.settings
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
@@ -157,7 +158,9 @@ def train_and_report(run, quiet=False):
           f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
     print(f"Characters of {len(s.vocab)} kinds; held out: {run.data.told}; folder {run.folder}", flush=True)
     run.train(progress=not quiet)
-    if run.done < 1: return run.write()
+    if run.done < 1:
+        run.write()
+        sys.exit(0 if run.stopped == signal.SIGINT else 128 + run.stopped)
     speed = run.about()['characters'] / run.seconds
     print(f"{run.step:,} steps in {run.seconds:.0f} s, {speed:,.0f} characters a second. "
           "Scoring what was held out ...", flush=True)
@@ -171,11 +174,13 @@ def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
                    minutes:float=None,   # Another budget, with the time that was spent already
                    quiet:bool=False):    # Print no progress
     "Go on with a run that was stopped"
-    opened = run_with_text(run, minutes)
-    if opened.done == 1 and (run/'model.json').exists():
-        raise ValueError(f"{run} is done. Its {opened.step:,} steps took {opened.seconds/60:.1f} minutes: "
-                         "give it more in all with --minutes.")
-    train_and_report(opened, quiet)
+    from lmfromscratch.engine.models import folder_lock
+    with folder_lock(run):
+        opened = run_with_text(run, minutes)
+        if opened.finished:
+            raise ValueError(f"{run} is done. Its {opened.step:,} steps took {opened.seconds/60:.1f} minutes: "
+                             "give it more in all with --minutes.")
+        train_and_report(opened, quiet)
 
 def run_with_text(run:Path, minutes=None): # As for `open_run`
     "A run whose text is where it was; else what can be done"

@@ -132,9 +132,10 @@ def described(file:Path, # A JSON file
         raise ModelFileError(f"{file} does not describe {what} ({why}).") from e
 
 class _NoNumbers(TorchFunctionMode):
-    "Skips what has no numbers to draw; on the meta device it would import PyTorch's compiler, for a second"
+    "Leaves out initialisation: without numbers, `normal_` would import PyTorch's compiler, for a second"
     def __torch_function__(self, f, types, args=(), kwargs=None):
-        return args[0] if f is torch.Tensor.normal_ else f(*args, **kwargs or {})
+        kwargs, draws = kwargs or {}, getattr(f, '__module__', None) == 'torch.nn.init'
+        return next(iter((*args, *kwargs.values()))) if draws else f(*args, **kwargs)
 
 def model_on_meta(cls:type,   # A model
                   config:dict # Its arguments, from wherever

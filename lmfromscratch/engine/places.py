@@ -50,7 +50,7 @@ def open_model(place:str|Path # A name of the package, a run, saved models, an e
         kind, place = 'package', package_models()[str(place)]
     # What opens a run, or an exported model, is imported where it is needed: sampling others begins sooner
     if (place/'run.json').is_file():
-        from lmfromscratch.engine.runs import load_run, read_settings
+        from lmfromscratch.engine.run_files import load_run, read_settings
         (model, vocab), s, kind = load_run(place), read_settings(place), 'run'
         training, prompt = _training(place/'model', recipe=dict(source=s.source, sha256=s.sha256)), s.prompt
     elif (place/'model.onnx').is_file():

@@ -30,6 +30,8 @@ class RunData:
         RunData.kinds[kind] = cls
 
     @staticmethod
+    def check(s): pass # Complain about `RunSettings` that this kind can't be read with
+    @staticmethod
     def vocab_of(s): return Vocab(s.vocab, sep='') # By `RunSettings` alone, without the text
     def batch(self, step:int) -> tuple: return self.batches.batch(step)
     def characters(self, step:int) -> int: return self.batches.characters(step)
@@ -81,9 +83,16 @@ class Verses(RunData, kind='verses'):
     def __init__(self, verses:list, s): # `RunSettings`
         self.vocab, self.prompt = self.vocab_of(s), s.prompt
         self.held_out = [int(o) for o in s.held_out.split()]
+        if self.held_out and self.held_out[-1] >= len(verses):
+            raise ValueError("Verses are held out that the text does not have: run.json is not that of this text.")
         self.train, self.valid = train_and_valid(verse_ids(verses, self.vocab), self.held_out)
         self.batches = VerseBatches(self.train, s.bs*s.sl, seed=s.seed, device=s.device)
         self.told = f"{len(self.valid):,} of {len(verses):,} verses"
+
+    @staticmethod
+    def check(s):
+        if s.vocab[0] != '' or not isinstance(s.prompt, str) or not set(s.prompt) <= {*s.vocab}:
+            raise ValueError("Verses need the empty token as the first, and a prompt of known characters.")
 
     @staticmethod
     def read(text): # 'bible', another name, the path of a file with one verse a line, or a list of verses
