@@ -2,8 +2,6 @@
 import os
 import shutil
 import threading
-from functools import partial
-from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -44,11 +42,11 @@ def page_site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def serve():
     "A function: the address at which a folder is served, for as long as the tests run"
-    from lmfromscratch.engine.page import StaticFiles
+    from lmfromscratch.engine.page import page_server
     servers = []
 
     def start(folder):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(StaticFiles, directory=str(folder)))
+        server = page_server(folder)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/"

@@ -367,6 +367,7 @@ def test_models_of_the_package_by_name():
 
 
 def test_page_of_a_run_tells_no_path(numbers, tmp_path):
+    began = int(time.time())
     r = lmfs('page', numbers/'run', 'model7', '--out', tmp_path/'site')
     assert r.returncode == 0 and 'lmfs serve' in r.stdout, r.stderr
     index = json.loads((tmp_path/'site'/'models'/'index.json').read_text())
@@ -374,6 +375,8 @@ def test_page_of_a_run_tells_no_path(numbers, tmp_path):
     for o in index['models']:
         for name, size in o['bytes'].items():
             assert (tmp_path/'site'/o['folder']/name).stat().st_size == size
+    old = [o.name for o in (tmp_path/'site').rglob('*') if o.stat().st_mtime < began]
+    assert old == [], "a browser that has seen an earlier page would not ask for it again"
     text = (tmp_path/'site'/'models'/'run'/'model.json').read_text()
     assert json.loads(text)['prompts'] == ['<'] and 'list.txt' in text and str(numbers) not in text
 
@@ -396,7 +399,7 @@ def test_serve(page_site):
             assert r.headers['Content-Type'] == 'application/wasm'
         port = address.strip('/').split(':')[-1]
         assert 'name another' in complaint('serve', page_site, '--port', port)
-        assert '--port must be' in complaint('serve', page_site, '--port', '70000')
+        assert 'port must be' in complaint('serve', page_site, '--port', '70000')
     finally:
         p.kill()
         p.communicate(timeout=10)

@@ -2,6 +2,7 @@
 import json
 import math
 import re
+import shutil
 import time
 from dataclasses import replace
 
@@ -52,6 +53,7 @@ def site(browser, tmp_path_factory):
         export_onnx(model, vocab, folder/name, weights, prompts, {'note': 'not trained', 'seconds': 0.5})
         runs.append(folder/name)
     build_page(runs, folder/'www'/'some'/'site')
+    shutil.copy(folder/'www'/'some'/'site'/'index.html', folder/'www') # Where the server looks for a policy
     return folder/'www'/'some'/'site'
 
 
@@ -467,7 +469,8 @@ def test_no_step_has_no_duration(reader, site):
     r, worker = reader(), (site/'worker.js').read_text('utf-8')
     full = re.sub(r'maxTokens = [\d_]+', 'maxTokens = 24', worker)
     assert full != worker
-    r.route('**/worker.js', lambda route: route.fulfill(body=full, content_type='text/javascript'))
+    allowed = {'Cross-Origin-Embedder-Policy': 'require-corp'} # As the server says of each file
+    r.route('**/worker.js', lambda o: o.fulfill(body=full, content_type='text/javascript', headers=allowed))
     r.open('?model=words')
     r.write('one . two .', length=100, pace='full')
     assert 'as long as this page keeps' in r.said('stats') and ' ms for each' in r.said('stats')

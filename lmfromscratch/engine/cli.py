@@ -308,7 +308,6 @@ def serve_command(page:Path=Path('site'), # Folder that `lmfs page` built
                   port:int=8000):         # 0: one that is free
     "Open a page on this machine"
     from lmfromscratch.engine.page import page_server
-    if not 0 <= port < 65_536: raise ValueError(f"--port must be from 0 to 65535, not {port}.")
     with page_server(page, port) as server:
         print(f"http://127.0.0.1:{server.server_port}/ shows {page}. Ctrl-C ends it.", flush=True)
         server.serve_forever()
