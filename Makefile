@@ -20,7 +20,7 @@ export OPENBLAS_NUM_THREADS := $(THREADS)
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-portable docs bench bench-web notebooks readme export constraints test-newest clean setup
+.PHONY: help course test test-portable drill docs bench bench-web notebooks readme export constraints test-newest clean setup
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
@@ -53,6 +53,10 @@ test-portable: $(STAMP) ## what trains, as on a processor without AVX-512: chapt
 	@echo "Running the tests of training"
 	@$(SMALL) $(PY) -m pytest tests/test_runs.py tests/test_verses.py tests/test_cli.py \
 		-k "(not test_cli or course or verses) and not random_moments"
+
+drill: $(STAMP) ## attack runs, files, server and lmfs, for a quarter of an hour (ARGS="kills=5 files=0")
+	@echo "Attacking: tests/drill.py $(ARGS)"
+	@$(PY) tests/drill.py $(ARGS)
 
 docs: $(STAMP) ## build the site into _docs, check its links, write README.md (ARGS=--draft leaves out what is not ready)
 	@echo "Building the site into _docs"

@@ -210,7 +210,7 @@ def train_ladder(models=tuple(recipes),# Numbers of the models
     _check_ladder(models, epochs, seeds)
     out, runs = writable_folder(out), []
     try:
-        for seed, i in [(seed, i) for seed in range(seeds) for i in models]:
+        for seed, i in ((seed, i) for seed in range(seeds) for i in models):
             recipe, name = recipes[i], recipes[i].model.__name__
             print(f"{name}, seed {seed}" if seeds > 1 else name, flush=True)
             learn = train_recipe(recipe, seed, epochs, progress, **kwargs)

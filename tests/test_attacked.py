@@ -1,12 +1,15 @@
 "Runs and files under attack: killed at bad moments, written to by two, damaged, hostile, on a full disk"
+import fcntl
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
 import struct
 import subprocess
 import sys
+import termios
 import time
 
 import pandas as pd
@@ -67,7 +70,7 @@ def test_the_scores_are_written_last(run, monkeypatch):
     opened.finish()
     assert names == ['losses.csv', 'losses.svg', 'samples.txt']
     for bad in names:
-        def fail(f, *args, **kwargs):
+        def fail(f, *args, bad=bad, **kwargs):
             if f.name == bad: raise OSError('interrupted')
             write_whole(f, *args, **kwargs)
         monkeypatch.setitem(Run._write_losses.__globals__, 'write_whole', fail)
@@ -166,8 +169,8 @@ def test_every_model_has_the_same_shapes_without_numbers():
 
 
 @pytest.mark.parametrize('change', [
-    dict(bs='many'), dict(steps=-1), dict(lr=float('nan')), dict(vocab=[1, 2]), dict(vocab=['a', 'a']), dict(args=7),
-    dict(args={1: 2}, lr='x'), dict(kind='chess'), dict(model='LMModel99'), dict(seed=10**30), dict(betas=[2]),
+    dict(bs='many'), dict(steps=-1), dict(lr=float('nan')), dict(vocab=[1, 2]), dict(vocab=['a', 'a']),
+    dict(args=7), dict(kind='chess'), dict(model='LMModel99'), dict(seed=10**30), dict(betas=[2]),
     dict(held_out='9 x'), dict(surprise=1), dict(threads=10**6), dict(source=3)], ids=str)
 def test_settings_that_are_none(run, change):
     d = json.loads((run/'run.json').read_text()) | change
@@ -176,7 +179,8 @@ def test_settings_that_are_none(run, change):
 
 
 @pytest.mark.parametrize('name', ['run.json', 'model.json'])
-@pytest.mark.parametrize('content', ['[' * 100_000, '{"a":' * 100_000, '', '\0', '[]', '1' * 10_000, '{"model": NaN}'])
+@pytest.mark.parametrize('content', ['[' * 100_000, '{"a":' * 100_000, '', '\0', '[]', '1' * 10_000,
+                                     '{"model": NaN}'])
 def test_json_that_is_none(run, name, content):
     (run/name).write_text(content)
     place = run if name == 'run.json' else run/'model'
@@ -214,7 +218,7 @@ def test_a_full_disk_is_one_line_and_what_was_there_is_whole(run):
     assert {k: now[k] for k in before} == before
 
 
-def test_a_folder_that_cannot_be_written_to_is_noticed_before_anything_is_tried(tmp_path, file, monkeypatch):  # noqa: F811
+def test_a_folder_that_cannot_be_written_to_is_noticed_first(tmp_path, file, monkeypatch):  # noqa: F811
     def never(*args): raise AssertionError("it was tried")
     monkeypatch.setitem(new_run.__globals__, 'choose_bf16', never)
     (tmp_path/'a file').write_text('')
@@ -279,11 +283,10 @@ def test_time_in_which_a_process_is_stopped_is_no_training_time(tmp_path, file):
 
 def test_a_closed_terminal_is_no_error(tmp_path, file):  # noqa: F811
     "The other end of a pseudo terminal is closed, as when a window or a connection is"
-    import pty
     ours, theirs = pty.openpty()
     cmd = [lmfs_path, 'train', file, '--minutes', '5', '--out', tmp_path/'run', *options[:-1]]
-    p = subprocess.Popen(cmd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=lambda: (
-        __import__('fcntl').ioctl(0, __import__('termios').TIOCSCTTY, 0)))
+    p = subprocess.Popen(cmd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
     os.close(theirs)
     while b'held out' not in os.read(ours, 5000): pass
     time.sleep(1.5)

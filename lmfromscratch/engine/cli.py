@@ -178,8 +178,8 @@ def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
     with folder_lock(run):
         opened = run_with_text(run, minutes)
         if opened.finished:
-            raise ValueError(f"{run} is done. Its {opened.step:,} steps took {opened.seconds/60:.1f} minutes: "
-                             "give it more in all with --minutes.")
+            raise ValueError(f"{run} is done. Its {opened.step:,} steps took {opened.seconds/60:.1f} "
+                             "minutes: give it more in all with --minutes.")
         train_and_report(opened, quiet)
 
 def run_with_text(run:Path, minutes=None): # As for `open_run`

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from ..data import Vocab
-from .models import (ModelFileError, UnfitModel, check_vocab, n_params,
-                                         writable_folder, write_whole)
+from .models import (ModelFileError, UnfitModel, check_vocab, described, n_params,
+                                         read_vocab, writable_folder, write_whole)
 from .scoring import segments, token_logps
 from ..export import (onnx_session, run_session, share_weights, shrink_weights,
                                   state_list, trace_onnx, uniforms, without_loop)
@@ -72,7 +72,7 @@ def vocab_from_json(d:dict # As from `vocab_json`
     "The vocabulary, each token at its id"
     tokens = list(d['chars'] if 'chars' in d else d['words'])
     for token, i in sorted(d['special'].items(), key=lambda o: o[1]): tokens.insert(i, token)
-    return Vocab(tokens, d['sep'])
+    return read_vocab(dict(tokens=tokens, sep=d['sep']))
 
 # %% ../../nbs/engine/exported.ipynb #expolm00
 class OnnxLM(LM, register=False):
@@ -173,22 +173,20 @@ def load_onnx(folder:str|Path, # Where `export_onnx` wrote
     for o in (graph, about):
         if not o.is_file(): raise ModelFileError(f"No exported model in {folder}: {o.name} is missing.")
     data = graph.read_bytes()
-    try:
-        d = json.loads(about.read_text('utf-8'))
+    with described(about, 'an exported model') as d:
         if d['format'] != _format: raise ValueError(f"its format is {d['format']!r}, not {_format!r}")
         vocab, size, sha256 = vocab_from_json(d['vocab']), d['bytes'], d['sha256']
         want = [d['tokens'], *((o, d['layers'], d['hidden']) for o in d['states'])]
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        why = f"{type(e).__name__}: {e}"
-        raise ModelFileError(f"{about} does not describe an exported model ({why}).") from e
+        if not isinstance(d['training'], dict) or not all(isinstance(o, str) for o in d['prompts']):
+            raise TypeError("training must be an object, and prompts a list of texts")
     if len(data) != size:
         raise ModelFileError(f"{graph} is damaged: it has {len(data):,} bytes, and should have {size:,}.")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ModelFileError(f"{graph} is damaged, or not that of {about.name}: its SHA-256 differs.")
     session = _open_graph(data, graph, threads)
-    n = session.get_outputs()[0].shape[-1]
-    got = [n, *((o.name, o.shape[0], o.shape[2]) for o in session.get_inputs()[1:])]
-    if got != want or len(vocab) != n:
+    inputs, outputs = [[(o.name, *o.shape) for o in f()] for f in (session.get_inputs, session.get_outputs)]
+    got = [outputs[0][-1], *((o[0], o[1], o[-1]) for o in inputs[1:])]
+    if got != want or len(vocab) != got[0] or len(outputs) != len(inputs) or len(inputs) < 2:
         raise ModelFileError(f"{about} does not fit the graph: it says {want} for {got}, and its vocabulary "
                              f"has {len(vocab)} tokens.")
     return OnnxLM(session, d).eval(), vocab

@@ -196,8 +196,8 @@ def save_lm(model:nn.Module, # Any model of the course
 def read_vocab(d:dict # As `Vocab.to_dict` makes it, or somebody else
               ) -> Vocab:
     "A vocabulary from JSON, its types checked"
-    if not isinstance(d['tokens'], list) or not isinstance(d['sep'], str):
-        raise TypeError("tokens must be a list, and sep a string")
+    if not isinstance(d['tokens'], list) or not all(isinstance(o, str) for o in (*d['tokens'], d['sep'])):
+        raise TypeError("tokens must be a list of strings, and sep a string")
     return Vocab.from_dict(d)
 
 def load_lm(file:str|Path, # Path with or without ending

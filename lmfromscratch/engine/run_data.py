@@ -84,7 +84,7 @@ class Verses(RunData, kind='verses'):
         self.vocab, self.prompt = self.vocab_of(s), s.prompt
         self.held_out = [int(o) for o in s.held_out.split()]
         if self.held_out and self.held_out[-1] >= len(verses):
-            raise ValueError("Verses are held out that the text does not have: run.json is not that of this text.")
+            raise ValueError("run.json holds out verses that the text does not have.")
         self.train, self.valid = train_and_valid(verse_ids(verses, self.vocab), self.held_out)
         self.batches = VerseBatches(self.train, s.bs*s.sl, seed=s.seed, device=s.device)
         self.told = f"{len(self.valid):,} of {len(verses):,} verses"

@@ -44,9 +44,9 @@ class RunSettings(TextRecipe):
 
 # name -> lowest and highest value, and if the lowest itself is meant
 _ranges = dict(minutes=(0, 1e9, False), steps=(1, 2**53, True), bs=(1, 2**31, True), sl=(1, 2**31, True),
-               lr=(0, math.inf, False), wd=(0, math.inf, True), clip=(0, math.inf, False), warmup=(0, 1, True),
-               forget=(0, 1, True), valid=(0, 1, False), seed=(0, 2**63, True), split_seed=(0, 2**63, True),
-               threads=(1, 257, True))
+               lr=(0, math.inf, False), wd=(0, math.inf, True), clip=(0, math.inf, False),
+               warmup=(0, 1, True), forget=(0, 1, True), valid=(0, 1, False), seed=(0, 2**63, True),
+               split_seed=(0, 2**63, True), threads=(1, 257, True))
 
 def check_settings(s:RunSettings):
     "Complain about types and ranges"
@@ -109,7 +109,8 @@ def _progress(header):
     d = {k: d[k] for k in ('step', 'seconds', 'rows', 'losses')}
     ok = isinstance(d['step'], int) and d['step'] >= 0 and isinstance(d['seconds'], number)
     ok = ok and 0 <= d['seconds'] < math.inf and all(isinstance(o, number) for o in d['losses'])
-    ok = ok and all(_columns <= o.keys() and all(isinstance(v, number) for v in o.values()) for o in d['rows'])
+    numbers = lambda row: all(isinstance(v, number) for v in row.values())
+    ok = ok and all(_columns <= o.keys() and numbers(o) for o in d['rows'])
     if not ok: raise ValueError("its header does not tell how far the run is")
     return d
 
@@ -120,7 +121,7 @@ def _expected(s, names):
     want = {f'model.{k}': o for k, o in model.state_dict(keep_vars=True).items()}
     want |= {o: torch.get_rng_state() for o in ('rng', *{'rng_cuda'} & names)}
     if 'rng_cuda' in names: want['rng_cuda'] = torch.empty(16, dtype=torch.uint8)
-    used = {o.split('.')[1] for o in names if o.startswith('opt.')} # A weight without a gradient has no averages
+    used = {o.split('.')[1] for o in names if o.startswith('opt.')} # Weights without gradient have none
     for i, o in enumerate(model.parameters()):
         if str(i) not in used: continue
         want |= {f'opt.{i}.exp_avg': o.detach()[...], f'opt.{i}.exp_avg_sq': o.detach()[...],

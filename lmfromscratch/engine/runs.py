@@ -116,7 +116,9 @@ class Run:
         "Complain about a loss that no training comes back from; checkpoints with the weights of now go"
         if nats < 20*math.log(len(self.vocab)): return # A blind guess costs the logarithm
         newest, older = [self.folder/o for o in checkpoints]
-        if newest_step(self.folder) == self.step: os.replace(older, newest) if older.exists() else newest.unlink()
+        if newest_step(self.folder) == self.step:
+            if older.exists(): os.replace(older, newest)
+            else: newest.unlink()
         at = newest_step(self.folder)
         kept = f"The checkpoint of step {at} is from before that. " if at > 0 else ""
         raise LossNotFinite(f"The loss is {nats:.3g} at step {self.step}: this training has run away. {kept}"
@@ -218,7 +220,8 @@ class Run:
             i, name = k.split('.')
             opt['state'].setdefault(int(i), {})[name] = v
         self.opt.load_state_dict(opt)
-        state = [tensors[f'state.{i}'].to(self.settings.device) for i in range(len(part_of(tensors, 'state.')))]
+        n, device = len(part_of(tensors, 'state.')), self.settings.device
+        state = [tensors[f'state.{i}'].to(device) for i in range(n)]
         self.state = None if not state else state[0] if len(state) == 1 else tuple(state)
         self.rng |= {k: tensors[k] for k in self.rng if k in tensors} # One begun elsewhere has no GPU's
         vars(self).update(about) # step, seconds, rows, losses
@@ -239,7 +242,7 @@ class Run:
                     held_out=self.settings.held_out)
 
     def write(self, **scores): # For the file beside the weights
-        "Write model, losses, plot and samples into the folder, and last the scores: they say that all is there"
+        "Write model, losses, plot and samples into the folder; last the scores, which say that all is there"
         with folder_lock(self.folder):
             save_lm(self.model, self.vocab, self.folder/'model', **self.about())
             if self.rows: self._write_losses() # Else it was stopped before the first
@@ -336,7 +339,7 @@ def _sha256(content): return hashlib.sha256(''.join(content).encode()).hexdigest
 # %% ../../nbs/engine/runs.ipynb #4be636b9
 @contextmanager
 def stop_signals():
-    "Inside, signals are only noted: `stop` is the number of the one that asks for an end; Ctrl-C twice ends at once"
+    "Inside, signals are noted: `stop` is the number of one that asks for an end; Ctrl-C twice acts at once"
     noted, before = SimpleNamespace(stop=None, paused=False), {}
     terminals = [o for o in (sys.stdout, sys.stderr) if o.isatty()]
     def stop(number, frame):
