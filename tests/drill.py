@@ -1,7 +1,7 @@
 """Attacks on runs, files, server and command line, and a table of what came of them
 
-`make drill` runs all of it, test_drill.py a part. PyTorch is imported once; each attack is a process of its own,
-made by fork. What may not happen is written in capitals."""
+`make drill` runs all of it, test_drill.py a part. PyTorch is imported once; each attack is a process of its
+own, made by fork. What must not happen stands in capitals."""
 import contextlib
 import hashlib
 import json
@@ -10,7 +10,6 @@ import random
 import resource
 import shutil
 import signal
-import socket
 import struct
 import sys
 import tempfile
@@ -105,7 +104,7 @@ def result(out):
         if o.name.startswith('checkpoint') or o.suffix in ('.svg', '.part'): continue
         if o.suffix == '.csv':
             d = pd.read_csv(o)
-            found[o.name] = d.drop(columns=[c for c in d if c in ('seconds', 's_epoch', 'times_first')]).to_csv()
+            found[o.name] = d.drop(columns={*d} & {'seconds', 's_epoch', 'times_first'}).to_csv()
         elif o.suffix == '.json':
             d = json.loads(o.read_text())
             d.get('training', {}).pop('seconds', None)
@@ -152,7 +151,7 @@ def check_end(life, out, log, want, found):
 
 
 def killing_at(life, n):
-    "A life that is killed before its n-th write, rename, flush or removal; a flush finds only half of the file"
+    "A life that is killed before its n-th write, rename, flush or removal; a flush finds half of the file"
     def f(out):
         seen = [0]
         def count(path=None):
@@ -190,8 +189,9 @@ def every_write(life, folder, every=1, first=1):
 # --- hostile files
 
 def nasty_value(dice):
-    return dice.choice([None, True, -1, 0, 10**9, 10**30, 1e308, float('nan'), float('inf'), '', 'x'*5000, '\0',
-                        '²', [], {}, [[]], [None], {'a': 1}, '../../etc', 3.5, [1, 'a'], '<script>', '\ud800'])
+    return dice.choice([None, True, -1, 0, 10**9, 10**30, 1e308, float('nan'), float('inf'), '', 'x'*5000,
+                        '\0', '²', [], {}, [[]], [None], {'a': 1}, '../../etc', 3.5, [1, 'a'], '<script>',
+                        '\ud800'])
 
 
 def nasty_json(data, dice):
@@ -254,7 +254,8 @@ def examples(folder):
     shutil.copytree(folder/'run', folder/'alone')
     for o in ('run.json', checkpoints[0]): (folder/'alone'/o).unlink()
     of_run = [('sample', 'run', '--n', 5), ('resume', 'run', '--minutes', 0.001, '--quiet'), ('score', 'run')]
-    of_model = [('sample', 'alone', '--n', 5), ('score', 'alone', 'text.txt'), ('export', 'alone', '--out', 'there')]
+    of_model = [('sample', 'alone', '--n', 5), ('score', 'alone', 'text.txt'),
+                ('export', 'alone', '--out', 'there')]
     of_graph = [('sample', 'exported', '--n', 5), ('score', 'exported', 'text.txt')]
     return {f'run/{checkpoints[0]}': (nasty_tensors, of_run), 'run/run.json': (nasty_json, of_run),
             'alone/model.json': (nasty_json, of_model), 'alone/model.safetensors': (nasty_tensors, of_model),
@@ -277,7 +278,8 @@ def verdict(status, said):
     if status not in (0, 1, 2, 130): return f'STATUS {status}'
     if status in (0, 130): return 'taken'
     told = [o for o in said.splitlines() if o.startswith('lmfs')]
-    return 'refused in a line or two' if told and len(said.splitlines()) <= 4 + 20*(status == 2) else 'UNCLEAR'
+    short = len(said.splitlines()) <= (24 if status == 2 else 4) # argparse shows how the command is used
+    return 'refused in a line or two' if told and short else 'UNCLEAR'
 
 
 def hostile_files(n, folder, seed=0):
@@ -313,7 +315,8 @@ def count(found, what, told, log):
 def command_lines(dice, folder):
     "Commands with one or two options whose values nobody should give"
     values = ['-1', '0', 'nan', 'inf', '-inf', '1e400', '1e-9', '1000000000', '9'*30, '²', '', ' ', 'x'*5000,
-              '../..', '1.5', '--', '٣', '0x10', 'None', '\0', '/dev/null', '-5', '100000', 'int9', 'run', '1-']
+              '../..', '1.5', '--', '٣', '0x10', 'None', '\0', '/dev/null', '-5', '100000', 'int9', 'run',
+              '1-']
     run, file = folder/'run', folder/'text.txt'
     base = dict(
         course=['--models', '1', '--epochs', '1', '--out', folder/'course', '--quiet'],

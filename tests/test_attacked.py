@@ -207,8 +207,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_is_whole(run):
     p = python(code, run)
     _, err = p.communicate(timeout=120)
     assert p.returncode == 1 and 'Traceback' not in err and "Can't write" in err, err
-    code = code.replace("'export', sys.argv[1], '--weights', 'fp32'", "'train', sys.argv[2], '--steps', '30', "
-                        "'--out', sys.argv[1] + '2', *sys.argv[3:]")
+    code = code.replace("'export', sys.argv[1], '--weights', 'fp32'",
+                        "'train', sys.argv[2], '--steps', '30', '--out', sys.argv[1] + '2', *sys.argv[3:]")
     (run.parent/'text.txt').write_text(text)
     p = python(code, run, run.parent/'text.txt', *options)
     _, err = p.communicate(timeout=120)
