@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['ModelFileError', 'UnfitModel', 'n_params', 'check_vocab', 'model_class', 'model_files', 'write_whole',
-           'writable_folder', 'save_lm', 'load_lm', 'pretrained_file']
+           'writable_folder', 'folder_lock', 'save_lm', 'load_lm', 'pretrained_file']
 
 # %% ../../nbs/engine/models.ipynb #imports0
 import json
 import os
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_model as load_weights, save_model as save_weights
 from torch import nn
@@ -85,10 +87,22 @@ def writable_folder(out:str|Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         probe = out/'.writable'
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True) # Another process may have asked as well
     except OSError as e:
         raise ValueError(f"Can't write to the folder {out} ({e.strerror}): name another.") from e
     return out
+
+@contextmanager
+def folder_lock(folder:str|Path): # Is there already
+    "Only one process writes to `folder` at a time; one that dies lets go of it"
+    # One lock for each folder and process, so that it may be taken again within itself
+    lock = FileLock(Path(folder).resolve()/'.lock', timeout=0, is_singleton=True)
+    try: lock.acquire()
+    except Timeout:
+        raise ValueError(f"Another process is writing to {folder}: wait until it is done, stop it, or name "
+                         "another folder.") from None
+    try: yield
+    finally: lock.release()
 
 # %% ../../nbs/engine/models.ipynb #b0040112
 def save_lm(model:nn.Module, # Any model of the course
