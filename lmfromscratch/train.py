@@ -7,9 +7,11 @@ __all__ = ['recipes', 'expected', 'Recipe', 'one_cycle', 'recipe_learner', 'trai
            'ladder_table', 'plot_accuracy', 'plot_losses', 'train_ladder']
 
 # %% ../nbs/07_train.ipynb #70028ed9
+import json
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,7 +24,8 @@ from fastcore.basics import noop
 from .data import human_numbers_dls
 from .deep import LMModel5
 from .engine.learner import LMLearner, first_step, history, lm_learner
-from .engine.models import n_params, save_lm, writable_folder
+from .engine.models import folder_lock, n_params, save_lm, writable_folder, write_whole
+from .engine.places import course_file, course_runs
 from .engine.style import model_color
 from .lstm import LMModel6
 from .regularize import LMModel7
@@ -187,15 +190,37 @@ def _check_ladder(models, epochs, seeds):
     for o in models:
         if o not in recipes: raise ValueError(f"There is no model {o}: the ladder has 1 to {max(recipes)}.")
     for name, v in (('epochs', epochs), ('seeds', seeds)):
-        if v is not None and v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
+        if v is not None and not 1 <= v <= 100_000:
+            raise ValueError(f"{name} must be from 1 to 100,000, not {v:,}.")
+
+def _train_rung(recipe, epochs, seed, out, done, **kwargs):
+    "Train and save a model, unless `done` has it. Stopped between its history and its files, it isn't done"
+    name, extra = recipe.model.__name__, {k: str(v) for k, v in kwargs.items() if k != 'progress'}
+    about = {k: v for k, v in vars(recipe).items() if k != 'model'} | extra
+    about = json.loads(json.dumps(about)) # As it is read again
+    rows, before = done.get((name, seed), ((), None))
+    label = f"{name}, seed {seed}" if seed else name
+    if (len(rows), before) == (epochs, about):
+        return print(f"{label}: trained already. Remove its files to train it again.")
+    print(label, flush=True)
+    learn = train_recipe(recipe, seed, epochs, **kwargs)
+    end, new = learn.history.iloc[-1], done | {(name, seed): (learn.history, about)}
+    write_whole(out/'history.csv', lambda o: _in_order(new).to_csv(o, index=False))
+    save_lm(learn.model, learn.dls.vocab, course_file(out, name, seed), seed=seed, epochs=len(learn.history),
+            recipe=about, valid_loss=float(end.valid_loss), accuracy=float(end.accuracy))
+    done.update(new)
+
+# %% ../nbs/07_train.ipynb #7rite0ld
+def _in_order(done): return pd.concat([done[o][0] for o in sorted(done)], ignore_index=True)
 
 def _write_ladder(runs, out):
-    ladder_table(runs).to_csv(out/'ladder.csv')
+    write_whole(out/'ladder.csv', ladder_table(runs).to_csv)
     for name, plot in (('accuracy', plot_accuracy), ('losses', plot_losses)):
         with plt.rc_context({'svg.hashsalt': 'lmfromscratch'}): # The same bytes for the same figure
-            ax = plot(runs)
-            ax.figure.savefig(out/f'{name}.svg', metadata={'Date': None})
-        plt.close(ax.figure)
+            figure = plot(runs).figure
+            save = partial(figure.savefig, format='svg', metadata={'Date': None})
+            write_whole(out/f'{name}.svg', save)
+        plt.close(figure)
 
 # %% ../nbs/07_train.ipynb #5938395a
 def train_ladder(models=tuple(recipes),# Numbers of the models
@@ -204,26 +229,21 @@ def train_ladder(models=tuple(recipes),# Numbers of the models
                  out:str|Path='runs/course', # Folder for models, tables and plots
                  progress:bool=True,   # Progress bars
                  **kwargs              # More of `lm_learner`
-                ) -> pd.DataFrame: # As `compare` returns; what was done before Ctrl-C is kept
-    "Train the ladder, save each model as soon as it is done, and write tables and plots to `out`"
+                ) -> pd.DataFrame: # As `compare` returns, of all models in `out`; also after Ctrl-C
+    "Train the models that `out` lacks, save each as soon as it is done, and write tables and plots"
     models = [models] if isinstance(models, int) else list(models)
     _check_ladder(models, epochs, seeds)
-    out, runs = writable_folder(out), []
-    try:
-        for seed, i in ((seed, i) for seed in range(seeds) for i in models):
-            recipe, name = recipes[i], recipes[i].model.__name__
-            print(f"{name}, seed {seed}" if seeds > 1 else name, flush=True)
-            learn = train_recipe(recipe, seed, epochs, progress, **kwargs)
-            end, about = learn.history.iloc[-1], {k: v for k, v in vars(recipe).items() if k != 'model'}
-            save_lm(learn.model, learn.dls.vocab, out/(f"{name}_seed{seed}" if seed else name), seed=seed,
-                    epochs=int(end.epoch)+1, recipe=about, valid_loss=float(end.valid_loss),
-                    accuracy=float(end.accuracy))
-            runs.append(learn.history)
-            pd.concat(runs).to_csv(out/'history.csv', index=False)
-    except KeyboardInterrupt:
-        print(f"\nStopped. Trained models kept in {out}: {len(runs)}." if runs else
-              f"\nStopped before the first model was trained: nothing new in {out}.")
-    if not runs: return pd.DataFrame()
-    runs = pd.concat(runs, ignore_index=True)
-    _write_ladder(runs, out)
+    out = writable_folder(out)
+    with folder_lock(out):
+        done = course_runs(out)
+        try:
+            for seed, i in ((seed, i) for seed in range(seeds) for i in models):
+                n = epochs or recipes[i].epochs
+                _train_rung(recipes[i], n, seed, out, done, progress=progress, **kwargs)
+        except KeyboardInterrupt:
+            print(f"\nStopped. Trained models kept in {out}: {len(done)}." if done else
+                  f"\nStopped before the first model was trained: nothing new in {out}.")
+        if not done: return pd.DataFrame()
+        runs = _in_order(done)
+        _write_ladder(runs, out)
     return runs

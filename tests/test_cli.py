@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -61,7 +62,7 @@ def trained(tmp_path_factory):
 
 def test_course_leaves_models_tables_and_plots(trained):
     out, said = trained
-    names = {o.name for o in out.iterdir()}
+    names = {o.name for o in out.glob('[!.]*')}
     assert names == {f'LMModel{i}.{e}' for i in (1, 5, 7) for e in ('json', 'safetensors')} | {
         'history.csv', 'ladder.csv', 'accuracy.svg', 'losses.svg'}
     assert len(pd.read_csv(out/'history.csv')) == 3
@@ -141,15 +142,98 @@ def test_help_and_version():
 
 @pytest.mark.parametrize('args, says', [
     (['--models', '8'], 'models 1 to 7'), (['--models', '0'], 'models 1 to 7'),
-    (['--models', 'seven'], "'seven'"), (['--models', ''], 'no model'),
-    (['--epochs', '0'], 'epochs must be 1 or more'),
-    (['--seeds', '0'], 'seeds must be 1 or more'), (['--seeds', '-3'], 'seeds must be 1 or more'),
-    (['--threads', '0'], '--threads must be 1 or more'),
+    (['--models', 'seven'], "'seven'"), (['--models', ''], 'no model'), (['--models', '²'], "'²' is no"),
+    (['--epochs', '0'], 'epochs must be from 1 to'), (['--epochs', '9'*30], 'epochs must be from 1 to'),
+    (['--seeds', '0'], 'seeds must be from 1 to'), (['--seeds', '-3'], 'seeds must be from 1 to'),
+    (['--seeds', '9'*30], 'seeds must be from 1 to'),
+    (['--threads', '0'], '--threads must be from 1 to 256'), (['--threads', '100000'], 'from 1 to 256'),
 ])
 def test_bad_options_change_nothing(trained, args, says):
     before = snapshot(trained[0])
     assert says in complaint('course', *args, '--out', trained[0])
     assert snapshot(trained[0]) == before
+
+
+killed_before = """
+import os, sys
+import lmfromscratch.train as train
+from lmfromscratch.engine.cli import lmfs
+save = train.save_lm
+def save_or_die(model, vocab, file, **training):
+    if file.name == 'LMModel7': os.kill(os.getpid(), 9)
+    save(model, vocab, file, **training)
+train.save_lm = save_or_die
+lmfs(sys.argv[1:])
+"""
+
+
+def test_a_killed_course_continues_where_it_was(trained, tmp_path):
+    "Killed after two models and the history of a third, as late as it may be"
+    course = 'course', '--models', '1,5,7', *few, '--out', str(tmp_path)
+    r = subprocess.run([sys.executable, '-c', killed_before, *course], capture_output=True, timeout=120)
+    assert r.returncode == -signal.SIGKILL and not (tmp_path/'LMModel7.json').exists(), r.stderr
+    assert 'LMModel7' in (tmp_path/'history.csv').read_text()
+    kept = (tmp_path/'LMModel5.safetensors').stat().st_mtime_ns
+    said = lmfs(*course).stdout.splitlines()
+    again = ': trained already. Remove its files to train it again.'
+    assert said[:3] == ['LMModel1' + again, 'LMModel5' + again, 'LMModel7']
+    assert (tmp_path/'LMModel5.safetensors').stat().st_mtime_ns == kept
+    want, got = snapshot(trained[0]), snapshot(tmp_path)
+    assert want.keys() == got.keys()
+    assert [o for o in want if o[-4:] != '.csv' and want[o] != got[o]] == []
+    want, got = (pd.read_csv(o/'history.csv').drop(columns='seconds') for o in (trained[0], tmp_path))
+    assert want.equals(got) and list(pd.read_csv(tmp_path/'ladder.csv').model) == list(want.model)
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch, capsys):
+    "A function: trains some of the ladder in large batches, and says what it prints"
+    from lmfromscratch import train
+    monkeypatch.setattr(train, 'recipes', {k: replace(r, bs=512) for k, r in recipes.items()})
+    def course(*args):
+        train.train_ladder(*args, out=tmp_path, progress=False)
+        return capsys.readouterr().out.splitlines()
+    return course
+
+
+def test_a_course_goes_on_with_what_a_folder_lacks(course, tmp_path):
+    again = ': trained already. Remove its files to train it again.'
+    def lines(name): return [o for o in (tmp_path/'history.csv').read_text().splitlines() if f',{name},' in o]
+    def rows(): return pd.read_csv(tmp_path/'history.csv').groupby(['model', 'seed']).size().to_dict()
+    assert course(3, 1) == ['LMModel3']
+    first = lines('LMModel3')
+    assert course(1, 1, 2) == ['LMModel1', 'LMModel1, seed 1'] # The history of others stays, digit for digit
+    assert rows() == {('LMModel1', 0): 1, ('LMModel1', 1): 1, ('LMModel3', 0): 1}
+    assert lines('LMModel3') == first
+    assert list(pd.read_csv(tmp_path/'ladder.csv').model) == ['LMModel1', 'LMModel3']
+    assert course(1, 2) == ['LMModel1'] # Other epochs: trained anew, and its rows are replaced
+    assert rows() == {('LMModel1', 0): 2, ('LMModel1', 1): 1, ('LMModel3', 0): 1}
+    weights, about = tmp_path/'LMModel1.safetensors', tmp_path/'LMModel1_seed1.json'
+    weights.write_bytes(weights.read_bytes()[:-100])
+    about.write_text(about.read_text().replace('"lr": 0.001', '"lr": 0.002'))
+    (tmp_path/'LMModel3.json').unlink()
+    said = course(1, 2, 2) # One is damaged, one has another recipe, one is gone
+    assert said == ['LMModel1', 'LMModel1, seed 1'] and load_lm(weights)
+    assert rows() == {('LMModel1', 0): 2, ('LMModel1', 1): 2}
+    assert course(1, 2, 2) == [o + again for o in said]
+
+
+def test_a_folder_of_something_else(tmp_path):
+    for text in ('', 'a,b\n1,2\n', 'model,seed\nLMModel1,0\n', '"', '\0'):
+        (tmp_path/'history.csv').write_text(text)
+        assert 'no history of a course' in complaint('course', '--models', '1', *few, '--out', tmp_path)
+        assert (tmp_path/'history.csv').read_text() == text
+
+
+def test_one_course_at_a_time(tmp_path):
+    hold = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True), input()"
+    with subprocess.Popen([sys.executable, '-c', hold, tmp_path/'.lock'], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdout.readline() == 'held\n'
+        assert 'Another process is writing' in complaint('course', '--models', '1', *few, '--out', tmp_path)
+        assert [o.name for o in tmp_path.iterdir()] == ['.lock']
+        p.kill()
+    assert lmfs('course', '--models', '1', *few, '--out', tmp_path).returncode == 0
 
 
 def test_an_unwritable_folder(tmp_path):

@@ -26,15 +26,14 @@ def parse_models(s:str # Such as '7', '1,3,7' or '1-7'
                 ) -> list[int]: # Model numbers, each once, in the order given
     "Model numbers from the command line"
     from lmfromscratch.train import recipes
-    found = []
-    for part in str(s).split(','):
-        first, dash, last = part.strip().removeprefix('LMModel').partition('-')
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise ValueError(f"--models: {part.strip()!r} is no model; give numbers such as 7, 1,3,7 or 1-7.")
-        numbers = range(int(first), int(last or first) + 1)
-        if not numbers or {numbers[0], numbers[-1]} - set(recipes):
-            raise ValueError(f"--models {s}: the ladder has models 1 to {max(recipes)}, lowest first.")
-        found += numbers
+    known, found = {str(o): o for o in recipes}, []
+    for part in map(str.strip, s.split(',')):
+        first, dash, last = part.removeprefix('LMModel').partition('-')
+        ends = [known.get(o) for o in (first, last if dash else first)]
+        if None in ends or ends != sorted(ends):
+            raise ValueError(f"--models: {part!r} is no model. The ladder has models 1 to {max(recipes)}; "
+                             "give numbers such as 7, 1,3,7 or 1-7, lowest first.")
+        found += range(ends[0], ends[1] + 1)
     return list(dict.fromkeys(found))
 
 # %% ../../nbs/engine/cli.ipynb #a478d96c
@@ -63,25 +62,27 @@ def course_command(models:str='1-7',        # Models to train: 7, 1,3,7 or 1-7
                    quiet:bool=False):       # No progress bars
     "Train the ladder on the human numbers; save models, table and plots"
     import torch
-    from lmfromscratch.engine.places import open_model
+    from lmfromscratch.engine.places import course_file, open_model
     from lmfromscratch.engine.style import course_style
     from lmfromscratch.generate import generate
-    from lmfromscratch.train import expected, ladder_table, train_ladder
-    if threads < 1: raise ValueError(f"--threads must be 1 or more, not {threads}.")
+    from lmfromscratch.train import expected, ladder_table, recipes, train_ladder
+    if not 1 <= threads <= 256: raise ValueError(f"--threads must be from 1 to 256, not {threads:,}.")
     numbers = parse_models(models)
     torch.set_num_threads(threads)
     course_style()
     runs = train_ladder(numbers, epochs, seeds, out, progress=not quiet and sys.stdout.isatty())
     if runs.empty: return
     table, about = ladder_table(runs), ""
-    if epochs is None: # Whole recipes can be compared with what we saw
-        ranges = {f'LMModel{i}': f'{low:.2f} to {high:.2f}' for i, (low, high) in expected.items()}
-        table.insert(table.columns.get_loc('accuracy') + 1, 'expect', table.index.map(ranges))
+    ranges = {f'LMModel{i}': f'{low:.2f} to {high:.2f}' for i, (low, high) in expected.items()
+              if table.epochs.get(f'LMModel{i}') == recipes[i].epochs}
+    if ranges: # Whole recipes can be compared with what we saw
+        expect = [ranges.get(o, '') for o in table.index]
+        table.insert(table.columns.get_loc('accuracy') + 1, 'expect', expect)
         about = ("expect: the accuracies that we saw with five seeds on two processors. "
                  "Other digits on another processor are normal.\n\n")
     print(f"\n{table.to_string(float_format='{:.3f}'.format)}\n\n{about}"
           f"Models, history.csv, ladder.csv, accuracy.svg and losses.svg are in {out}.\n")
-    last = open_model(Path(out)/runs.model.iloc[-1])
+    last = open_model(course_file(out, *runs[['model', 'seed']].iloc[-1]))
     print(f"{type(last.model).__name__} counts on from: {last.prompt}")
     print(f"  {generate(last.model, last.vocab, last.prompt, n=27, temperature=0)}")
 

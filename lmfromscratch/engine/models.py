@@ -99,7 +99,7 @@ def writable_folder(out:str|Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         probe = out/'.writable'
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True) # Another process may have asked as well
     except (OSError, ValueError) as e: # A name with a NUL is the second
         why = e.strerror if isinstance(e, OSError) else e
         raise ValueError(f"Can't write to the folder {out} ({why}): name another.") from e
@@ -107,12 +107,13 @@ def writable_folder(out:str|Path) -> Path:
 
 @contextmanager
 def folder_lock(folder:str|Path): # One that exists
-    "Inside, no other process writes to `folder`; the lock ends with the process, however it ends"
-    lock = FileLock(Path(folder)/'.lock', is_singleton=True) # Again in this process: the same lock
-    try: lock.acquire(timeout=0)
-    except Timeout as e:
-        raise ValueError(f"Another process is writing to {folder}: wait until it is done, stop it, "
-                         "or name another folder.") from e
+    "Only one process writes to `folder` at a time; one that dies lets go of it"
+    # One lock for each folder and process, so that it may be taken again within itself
+    lock = FileLock(Path(folder).resolve()/'.lock', timeout=0, is_singleton=True)
+    try: lock.acquire()
+    except Timeout:
+        raise ValueError(f"Another process is writing to {folder}: wait until it is done, stop it, or name "
+                         "another folder.") from None
     try: yield
     finally: lock.release()
 
