@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 
 from .data import Vocab, number_tokens, number_words
-from .engine.layers import stepping
+from .engine.layers import by_cells, eval_view
 from .engine.models import check_vocab
 from .regularize import logits_of
-from .state import as_lm, keep_state
+from .state import as_lm
 
 # %% ../nbs/08_generate.ipynb #cb616e37
 class Stepper:
@@ -79,9 +79,7 @@ def next_token_table(model,       # Any model of the course
                     ) -> pd.DataFrame: # Columns token and probability
     "The `k` likeliest tokens after `prompt`"
     ids = prompt_ids(model, vocab, prompt)
-    with keep_state(model):
-        model.eval()
-        probs = next_probs(Stepper(model)(ids[None]))[0]
+    probs = next_probs(Stepper(eval_view(model))(ids[None]))[0]
     p, i = probs.topk(min(k, len(vocab)))
     return pd.DataFrame(dict(token=vocab.decode(i), probability=p.tolist()))
 
@@ -114,15 +112,10 @@ def generate_ids(model,             # Any model of the course
                  seed:int|None=None # The same seed gives the same text; None: another each time
                 ):
     "Yield the next ids, `(bs,)`, for ever; state is carried, so each costs the same"
-    x, lm, text = ids[None] if ids.ndim == 1 else ids, as_lm(model), None
-    step, modules = Stepper(lm), list(model.modules())
+    x, lm, text = ids[None] if ids.ndim == 1 else ids, as_lm(by_cells(model)), None
+    step = Stepper(lm)
     for u in (lm.uniforms or _uniforms)(seed, len(x)):
-        training = [m for m in modules if m.training]
-        for m in training: m.training = False # No dropout
-        try:
-            with stepping(model): logits = step(x)
-        finally:
-            for m in training: m.training = True
+        logits = step(x)
         if text is None: text = _text_ids(lm, logits.shape[-1]).to(x.device)
         new = text[pick(next_probs(logits[:, text], temperature, top_k, top_p), u.to(x.device))]
         yield new
@@ -192,10 +185,8 @@ def first_mistake(model, vocab,    # A model and its vocabulary
     texts = [count_on(n, lines, n_tokens) for n in starts]
     begin, end = [torch.tensor(o) for o in zip(*[(len(p), len(p) + len(r)) for p, r in texts])]  # (bs,)
     x = torch.stack([vocab.encode((p + r + ['.']*end.max())[:end.max()]) for p, r in texts])     # (bs, sl)
-    x, step, n = x.to(next(model.parameters()).device), Stepper(model), int(begin.min())
-    with keep_state(model):
-        model.eval()
-        guess = [step(o).argmax(-1) for o in (x[:, :n], *x[:, n:-1].split(1, 1))]
+    x, step, n = x.to(next(model.parameters()).device), Stepper(eval_view(model)), int(begin.min())
+    guess = [step(o).argmax(-1) for o in (x[:, :n], *x[:, n:-1].split(1, 1))]
     place = torch.arange(n, x.shape[1])
     wrong = (torch.stack(guess, 1) != x[:, n:]).cpu() & (place >= begin[:, None]) # (bs, sl - n)
     place = torch.where(wrong, place, end[:, None]).amin(1)

@@ -17,12 +17,13 @@ from fastcore.basics import patch
 from torch import nn
 
 from .data import Vocab
+from .engine.layers import eval_view
 from .engine.loaders import TextTooShort
 from .engine.models import model_class
 from .engine.scoring import lm_loss, read, segments
 from .engine.style import ColoredText, TwoColors, colored_text
 from .lstm import check_shape
-from .state import LM, as_lm, keep_state
+from .state import LM, as_lm
 
 # %% ../nbs/10_gru.ipynb #c958c373
 class ResidualGRU(nn.Module):
@@ -165,7 +166,7 @@ def unit_values(model:CharGRU, vocab:Vocab, text # Running text, or tokens
     "Read `text` from an empty state and note the top layer"
     ids = vocab.encode(text).to(next(model.parameters()).device)
     if not len(ids): raise TextTooShort("There is no token to read.")
-    with keep_state(model): return model.eval().hidden(ids[None])[0][0].cpu().numpy()
+    return eval_view(model).hidden(ids[None])[0][0].cpu().numpy()
 
 def correlations(values,  # `(n_tokens, n_units)`
                  features # `(n_tokens, n_features)`

@@ -18,6 +18,7 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .data import Vocab
+from .engine.layers import eval_view
 from .engine.learner import LossNotFinite
 from .engine.loaders import TextTooShort
 from .engine.scoring import OutputInputs, lm_loss, score_table, segments, text_rows, unroll_all
@@ -68,11 +69,10 @@ def show_pointer(model, vocab:Vocab, text, # The model has read all of it; what 
                  last:int=300 # Tokens to show
                 ) -> ColoredText:
     "Each token coloured by the share that `cache` gives it for being the next one; full colour: the largest"
-    model, ids = deepcopy(as_lm(model)).eval(), text_rows(model, vocab, text)
+    model, ids = deepcopy(eval_view(as_lm(model))), text_rows(model, vocab, text)
     with OutputInputs(model) as inputs: unroll_all(model, ids)
-    cache = Cache(cache.theta, cache.weight, cache.window)
-    share, _ = cache.point(inputs.take(ids.shape[1]), ids.roll(-1, 1)) # A place keeps the token after it
-    share = [0., *share[0, -1, :-1].tolist()]
+    share, _ = Cache(cache.theta, window=cache.window).point(inputs.take(ids.shape[1]), ids.roll(-1, 1))
+    share = [0., *share[0, -1, :-1].tolist()] # A place keeps the token after it: its share belongs there
     notes, full = [f"{o:.3f}" if o > .0005 else None for o in share], max(*share, 1e-12)
     return colored_text(vocab, vocab.decode(ids[0])[-last:], [o/full for o in share[-last:]], notes[-last:],
                         rgb=(0, 114, 178))
@@ -111,7 +111,7 @@ def reading_table(model,        # Any model of the course; it is left as it was
                  ) -> pd.DataFrame: # A row for each predicted token, in order: token, nats, guess, right
     "What a model makes of each token of a text, while it keeps learning from those before"
     if segment < 1: raise ValueError(f"segment must be 1 or more, not {segment}.")
-    rows, model, parts = text_rows(model, vocab, text, streams), deepcopy(as_lm(model)).eval(), []
+    rows, model, parts = text_rows(model, vocab, text, streams), deepcopy(eval_view(as_lm(model))), []
     if learn and not any(p.requires_grad for p in model.parameters()):
         raise ValueError("All weights of this model are frozen: it can't learn while it reads.")
     if cache: cache.reset()
@@ -234,7 +234,7 @@ def gradient_rms(model, vocab:Vocab, text, # As for `reading_table`: what the mo
                 ) -> list: # For each weight tensor, the root of the mean square of its gradients
     "How large the gradient of each weight usually is"
     measure, rows = _Measure(), text_rows(model, vocab, text)[:, :segment*(most+1) + 1]
-    for _ in _score_and_learn(deepcopy(as_lm(model)).eval(), rows, segment, measure): pass
+    for _ in _score_and_learn(deepcopy(eval_view(as_lm(model))), rows, segment, measure): pass
     if not measure.n: raise TextTooShort(f"Give a text of more than {segment+1} tokens to measure on.")
     return [o.sqrt() for o in measure.squares]
 

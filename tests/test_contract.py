@@ -231,6 +231,18 @@ class Contract:
             return res
         assert losses(True) == losses(False)
 
+    def check_a_text_is_what_the_model_says_step_by_step(self):
+        from lmfromscratch.generate import Stepper, generate, next_probs, pick
+        step, x, text = Stepper(self.lm()), vocab().encode('abcabc')[None], ''
+        dice = torch.Generator().manual_seed(1)
+        theirs = self.lm().uniforms(1, 1) if self.onnx else None
+        with torch.no_grad():
+            for _ in range(20):
+                u = next(theirs) if self.onnx else torch.rand(1, generator=dice, dtype=torch.double)
+                x = pick(next_probs(step(x)), u)[:, None]
+                text += vocab().text(x[0])
+        assert generate(self.model().train(), vocab(), 'abcabc', n=20, seed=1) == text
+
     def check_save_and_load(self):
         from lmfromscratch.engine.models import UnfitModel, load_lm, save_lm
         model, file = self.model(), self.folder/'saved'

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from fastai.metrics import Perplexity
 
 from ..data import TextTooShort, Vocab
+from .layers import eval_view
 from .models import UnfitModel, check_vocab
 from ..regularize import logits_of
-from ..state import LM, as_lm, keep_state, state_bs
+from ..state import LM, as_lm, state_bs
 
 # %% ../../nbs/engine/scoring.ipynb #reexport1
 _all_ = ['Perplexity']
@@ -59,22 +60,20 @@ def read(model,   # An `LM`; any other module sees each batch by itself (`as_lm`
          batches, # `(x, y)`, y of the shape `(bs, sl)`, or `(bs,)` for one target after the last token
          carry:bool=True # Carry the state from batch to batch, or start each from an empty past
         ): # Yields logits, `(*y.shape, vocab_sz)`, and y
-    "Show `model` the batches in evaluation mode; its kept state and its modes stay as they were"
-    device, state = next(model.parameters()).device, None
-    with keep_state(model):
-        model.eval()
-        for x, y in batches:
-            x, y = x.to(device), y.to(device)
-            if not carry or state is not None and state_bs(state) != len(x): state = None
-            if not isinstance(model, LM): logits = logits_of(model(x))
-            elif y.ndim == 2: logits, state = unroll_all(model, x, state)
-            else:
-                output, state = model.unroll(x, state)
-                logits = logits_of(output)
-            if logits.shape[:-1] != y.shape:
-                raise UnfitModel(f"{type(model).__name__} predicts {tuple(logits.shape[:-1])} tokens of a "
-                                 f"batch, and is asked for {tuple(y.shape)}.")
-            yield logits, y
+    "Show an `eval_view` of `model` the batches; the model itself stays as it was"
+    model, device, state = eval_view(model), next(model.parameters()).device, None
+    for x, y in batches:
+        x, y = x.to(device), y.to(device)
+        if not carry or state is not None and state_bs(state) != len(x): state = None
+        if not isinstance(model, LM): logits = logits_of(model(x))
+        elif y.ndim == 2: logits, state = unroll_all(model, x, state)
+        else:
+            output, state = model.unroll(x, state)
+            logits = logits_of(output)
+        if logits.shape[:-1] != y.shape:
+            raise UnfitModel(f"{type(model).__name__} predicts {tuple(logits.shape[:-1])} tokens of a "
+                             f"batch, and is asked for {tuple(y.shape)}.")
+        yield logits, y
 
 def token_logps(model, batches, carry:bool=True # As for `read`
                ) -> tuple: # For each target but `no_target`: its log-probability, and was it the first guess?
