@@ -310,3 +310,45 @@ def test_files_have_the_modes_that_others_have(tmp_path):
     new_run(text, tmp_path/'run', small, steps=1, threads=1)
     modes = {o.stat().st_mode for o in tmp_path.rglob('*') if o.is_file() and o.name != '.lock'}
     assert modes == {(tmp_path/'usual').stat().st_mode}
+
+
+# --- bad arguments
+
+@pytest.mark.parametrize('args, says', [
+    (('train', 'TEXT', '--out', 'NEW', '--hidden', 10**9), "can't be made with"),
+    (('train', 'TEXT', '--out', 'NEW', '--layers', 10**5), 'n_layers must be 1,000 at most'),
+    (('train', 'TEXT', '--out', 'NEW', '--minutes', 'inf'), 'minutes must be above 0'),
+    (('train', 'TEXT', '--out', 'NEW', '--seed', '9'*30), 'seed must be 0 or more'),
+    (('train', 'TEXT', '--out', 'NEW', '--threads', 10**5), 'threads must be 1 or more and below 257'),
+    (('sample', 'RUN', '--seed', '9'*30), '--seed must be from 0'),
+    (('sample', 'RUN', '--n', -5), '0 or more, not -5'),
+    (('score', 'RUN', '--theta', 5), '--theta is for --cache'),
+    (('score', 'RUN', '--rate', 1), '--rate is for --dynamic'),
+    (('page', 'RUN', '--out', 'FIFO'), 'is a file')], ids=lambda o: ' '.join(map(str, o))[:60])
+def test_bad_arguments_are_one_line(run, file, args, says):  # noqa: F811
+    os.mkfifo(run.parent/'fifo')
+    names = dict(TEXT=file, NEW=run.parent/'new', RUN=run, FIFO=run.parent/'fifo')
+    assert says in complaint(*(names.get(o, o) for o in args))
+
+
+def test_what_takes_more_memory_than_there_is(run):
+    "A limit for this process stands for a small machine"
+    code = ("import resource, sys; from lmfromscratch.engine.cli import lmfs; import torch\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2)\n"
+            "lmfs(['sample', sys.argv[1], '--batch', '1000000000'])\n")
+    p = python(code, run)
+    _, err = p.communicate(timeout=120)
+    assert p.returncode == 1 and err.startswith('lmfs: There is not enough memory'), err
+
+
+def test_ctrl_c_in_an_import_leaves_no_traceback(tmp_path):
+    (tmp_path/'slow.py').write_text("import signal; signal.raise_signal(signal.SIGINT)\n")
+    code = ("import sys; sys.path.insert(0, sys.argv[1]); sys.argv = ['lmfs', 'serve']\n"
+            "from lmfromscratch.engine import cli\n"
+            "def f(**kwargs): {}\n"
+            "cli.commands['serve'] = f; cli.parser_of = lambda *a: __import__('argparse').ArgumentParser()\n"
+            "cli.lmfs()\n")
+    for what in ('import slow', "__import__('signal').raise_signal(2)"):
+        p = python(code.format(what), tmp_path)
+        _, err = p.communicate(timeout=60)
+        assert (p.returncode, err) == (130, '')

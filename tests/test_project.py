@@ -309,7 +309,7 @@ def test_wheel_metadata(wheel):
     assert "nbdev" not in runtime and all(r.specifier for r in needs)
     entries = ConfigParser(delimiters=["="])
     entries.read_string(info("entry_points.txt"))
-    assert entries["console_scripts"]["lmfs"] == f"{lib}.engine.cli:lmfs"
+    assert entries["console_scripts"]["lmfs"] == f"{lib}.__main__:lmfs"
     assert entries["nbdev"][lib] == f"{lib}._modidx:d"
     assert "Apache License" in info("licenses/LICENSE")
 

@@ -212,6 +212,9 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     from lmfromscratch.engine.scoring import score
     from lmfromscratch.reading import LearnRMS, LearnSGD, cache_score, dynamic_score
     from lmfromscratch.verses import score_verses
+    for flag, on, options in (('--cache', cache, dict(theta=theta, share=share, memory=memory)),
+                              ('--dynamic', dynamic, dict(rate=rate, segment=segment))):
+        if not on and given(options): raise ValueError(f"--{next(iter(given(options)))} is for {flag}: add it.")
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if text is None and opened.kind != 'run':
@@ -267,6 +270,7 @@ def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved mode
     "Let a saved model go on from a prompt"
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.generate import generate, stream
+    if seed is not None and not 0 <= seed < 2**63: raise ValueError("--seed must be from 0 to 2**63 - 1.")
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if prompt is None: prompt = opened.prompt
@@ -320,6 +324,7 @@ commands = dict(course=course_command, train=train_command, resume=resume_comman
 def lmfs(args:list|None=None # Words after `lmfs`; None: those of this process
         ):
     "The command line of lmfromscratch: what is wrong with the input becomes one line"
+    if args is None: signal.signal(signal.SIGINT, _interrupted)
     try:
         try: _call_command(sys.argv[1:] if args is None else list(args))
         finally: print(end='', flush=True)
@@ -328,6 +333,17 @@ def lmfs(args:list|None=None # Words after `lmfs`; None: those of this process
         sys.exit(141)
     except KeyboardInterrupt: sys.exit(130)
     except (ValueError, OSError) as e: sys.exit(f"lmfs: {e}") # All that the package says to its users is one
+    except (MemoryError, RuntimeError) as e: # PyTorch raises the second, on the CPU with these words
+        if not isinstance(e, MemoryError) and "can't allocate memory" not in str(e): raise
+        sys.exit("lmfs: There is not enough memory for this: ask for less, such as a smaller --hidden, --bs, "
+                 "--sl or --batch.")
+
+def _interrupted(number, frame):
+    "Ctrl-C is a `KeyboardInterrupt`, unless it comes during an import: what is half imported fails in odd ways"
+    while frame:
+        if frame.f_code.co_filename == '<frozen importlib._bootstrap>': os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 def _call_command(args):
     if not args or args[0] in ('-h', '--help', 'help'):

@@ -111,7 +111,7 @@ def build_page(runs=(),            # Places of models, as for `open_model`; none
               ) -> dict: # What is in models/index.json
     "A static web page that runs models in the browser"
     out, index = Path(out), Path(out)/'models'/'index.json'
-    if out.is_file(): raise ValueError(f"{out} is a file: name a folder for the page.")
+    if out.exists() and not out.is_dir(): raise ValueError(f"{out} is a file: name a folder for the page.")
     is_page = index.is_file() and _page_format in index.read_text('utf-8')
     if out.is_dir() and any(out.iterdir()) and not is_page:
         raise ValueError(f"{out} holds something else than a page: name a new folder.")
