@@ -68,7 +68,7 @@ def show_pointer(model, vocab:Vocab, text, # The model has read all of it; what 
                  last:int=300 # Tokens to show
                 ) -> ColoredText:
     "Each token coloured by the share that `cache` gives it for being the next one; full colour: the largest"
-    model, ids = deepcopy(as_lm(model)).eval(), text_rows(model, vocab, text)
+    model, ids = deepcopy(as_lm(model)).eval(), text_rows(model, vocab, text).long()
     with OutputInputs(model) as inputs: unroll_all(model, ids)
     cache = Cache(cache.theta, cache.weight, cache.window)
     share, _ = cache.point(inputs.take(ids.shape[1]), ids.roll(-1, 1)) # A place keeps the token after it
