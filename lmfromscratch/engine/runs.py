@@ -7,7 +7,6 @@ __all__ = ['RunSettings', 'check_settings', 'Run', 'read_checkpoint', 'plot_run'
            'stop_signals', 'cores', 'machine', 'seconds_a_batch', 'choose_bf16', 'load_run', 'publish']
 
 # %% ../../nbs/engine/runs.ipynb #imports0
-import hashlib
 import json
 import math
 import os
@@ -39,6 +38,7 @@ from .models import (ModelFileError, load_lm, model_class, n_params, save_lm,
 from .run_data import RunData, data_kind
 from .scoring import lm_loss
 from .style import palette
+from .texts import text_sha256
 from ..regularize import logits_of
 from ..runs import TextRecipe, warm_cosine
 from ..state import map_state
@@ -229,9 +229,11 @@ class Run:
         "Let the model write `n` characters, of a verse at most; its training does not notice"
         return self.data.sample(self.model, n, prompt, **({'temperature': 0.7, 'seed': self.step} | kwargs))
 
-    def scores(self, model:nn.Module|None=None) -> pd.DataFrame: # A row for each way of reading
-        "How well the run's model, or another, predicts what was held out"
-        return self.data.score(model or self.model)
+    def scores(self, model:nn.Module|None=None, # None: the run's
+               longest:int|None=None, progress:bool=False # As for `RunData.score`
+              ) -> pd.DataFrame: # A row for each way of reading
+        "How well a model predicts what was held out"
+        return self.data.score(model or self.model, longest, progress)
 
     def about(self) -> dict:
         "How the model was trained, for the file beside its weights"
@@ -253,10 +255,11 @@ class Run:
         write = lambda t: f"temperature {t}\n\n{self.data.samples(self.model, temperature=t, seed=0)}"
         (self.folder/'samples.txt').write_text('\n\n----\n\n'.join(map(write, (0.5, 0.7, 1.))), 'utf-8')
 
-    def finish(self) -> pd.DataFrame: # As from `scores`
-        "Score the model on all that was held out, and write everything into the folder"
-        table = self.scores()
-        self.write(valid=table.nats.to_dict())
+    def finish(self, progress:bool=False) -> pd.DataFrame: # As from `scores`
+        "Score the model on what was held out, or on the first of it, and write everything into the folder"
+        longest = self.data.share(self.step)
+        table = self.scores(longest=longest, progress=progress)
+        self.write(valid=table.nats.to_dict(), valid_characters=self.data.to_score(longest).numel())
         return table
 
 # %% ../../nbs/engine/runs.ipynb #bca43e0e
@@ -297,7 +300,7 @@ def new_run(text:str|Path|list,  # A name, a path, or the text itself; verses ma
     content, source = Data.read(text)
     if settings.get('steps') is not None: settings.setdefault('minutes', None)
     s = RunSettings(**(asdict(recipe or Data.recipe) | settings), kind=kind, split_seed=split_seed,
-                    source=source, sha256=_sha256(content))
+                    source=source, sha256=text_sha256(content))
     s = replace(s, **Data.remember(content, s))
     check_settings(s)
     if s.threads is None: s = replace(s, threads=min(cores(), 8, s.bs))
@@ -319,7 +322,7 @@ def open_run(folder:str|Path,         # Where the run lives
     if text is None and s.source is None:
         raise ValueError(f"The text of {folder} was no file: give it to open_run.")
     content, _ = data_kind(s.kind).read(s.source if text is None else text)
-    if _sha256(content) != s.sha256:
+    if text_sha256(content) != s.sha256:
         raise ValueError(f"The text is not the one that {folder} was begun with: its SHA-256 differs.")
     if minutes is not None: s = replace(s, minutes=minutes, steps=None)
     check_settings(s)
@@ -346,8 +349,6 @@ def read_settings(folder:str|Path) -> RunSettings: # Of a run
 def _write_settings(run):
     text = json.dumps(asdict(run.settings), ensure_ascii=False, indent=1)
     write_whole(run.folder/'run.json', lambda o: o.write_text(text, 'utf-8'))
-
-def _sha256(content): return hashlib.sha256(''.join(content).encode()).hexdigest() # Of a text, or of verses
 
 # %% ../../nbs/engine/runs.ipynb #4be636b9
 @contextmanager
