@@ -16,7 +16,7 @@ from fastai.torch_core import default_device
 from fastcore.basics import patch
 from fastcore.foundation import L
 
-from .engine.loaders import TextLoader, TextTooShort, char_ids
+from .engine.loaders import TextLoader, TextTooShort, char_ids, id_type
 from .engine.texts import JsonFile, check_lines
 
 # %% ../nbs/01_data.ipynb #81a25807
@@ -95,18 +95,19 @@ def tokens(self:Vocab, text) -> list[str]: # Running text, or tokens, which stay
     return text.split() if self.sep else list(text)
 
 @patch
-def encode(self:Vocab, text # Running text, tokens, or ids, which are checked
-          ) -> torch.Tensor: # ids, `(n_tokens,)`, int64
+def encode(self:Vocab, text, # Running text, tokens, or ids, which are checked
+           small:bool=False  # For a long text: in the smallest type that holds the ids
+          ) -> torch.Tensor: # ids, `(n_tokens,)`, int64 if not `small`
     "The ids of `text`; an unknown token is an error that names it and its place"
     if isinstance(text, torch.Tensor):
         if not len(text) or 0 <= text.min() and text.max() < len(self): return text
         raise ValueError(f"The ids go from {text.min()} to {text.max()}, but the vocabulary has "
                          f"the ids 0 to {len(self)-1}.")
-    if isinstance(text, str) and not self.sep and all(len(t) == 1 for t in self.itos):
-        toks, ids = text, char_ids(text, self.itos)
-    else:
-        toks = self.tokens(text)
-        ids = torch.tensor([self.stoi.get(t, -1) for t in toks], dtype=torch.long)
+    dtype = id_type(len(self)) if small else torch.long
+    by_chars = isinstance(text, str) and not self.sep and max(map(len, self.itos)) == 1
+    toks = text if by_chars else self.tokens(text)
+    if by_chars: ids = char_ids(text, self.itos, dtype)
+    else: ids = torch.tensor([self.stoi.get(t, -1) for t in toks], dtype=dtype)
     if not len(ids) or ids.min() >= 0: return ids
     at = int((ids < 0).nonzero()[0])
     near = difflib.get_close_matches(str(toks[at]), self.itos, n=1, cutoff=0.4)

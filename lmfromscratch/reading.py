@@ -69,7 +69,7 @@ def show_pointer(model, vocab:Vocab, text, # The model has read all of it; what 
                  last:int=300 # Tokens to show
                 ) -> ColoredText:
     "Each token coloured by the share that `cache` gives it for being the next one; full colour: the largest"
-    model, ids = deepcopy(eval_view(as_lm(model))), text_rows(model, vocab, text)
+    model, ids = deepcopy(eval_view(as_lm(model))), text_rows(model, vocab, text).long()
     with OutputInputs(model) as inputs: unroll_all(model, ids)
     share, _ = Cache(cache.theta, window=cache.window).point(inputs.take(ids.shape[1]), ids.roll(-1, 1))
     share = [0., *share[0, -1, :-1].tolist()] # A place keeps the token after it: its share belongs there

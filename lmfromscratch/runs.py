@@ -58,7 +58,7 @@ class CharLSTM(LM):
 class EndlessStreams:
     "Streams over a text that has no end: `batch(step)` goes on where `batch(step-1)` ended"
     def __init__(self,
-                 ids:torch.Tensor, # Running ids, `(n_tokens,)`
+                 ids:torch.Tensor, # Running ids, `(n_tokens,)`, of any integer type
                  bs:int,           # Streams side by side
                  sl:int):          # Tokens of each in a batch
         for name, v in (('bs', bs), ('sl', sl)):
@@ -72,7 +72,8 @@ class EndlessStreams:
 
     def batch(self, step:int # 0 for the first
              ) -> tuple: # x and y, `(bs, sl)` each
-        b = self.ids[(self.starts[:, None] + self.window + step*self.sl) % len(self.ids)] # (bs, sl+1)
+        at = (self.starts[:, None] + self.window + step*self.sl) % len(self.ids) # (bs, sl+1)
+        b = self.ids[at].long()
         return b[:, :-1], b[:, 1:]
 
     def characters(self, step:int) -> int:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from .data import Vocab
-from .engine.loaders import TextTooShort
+from .engine.loaders import IdRows, TextTooShort, distinct_chars
 from .engine.scoring import no_target, score_table, token_logps
 from .generate import generate_ids, prompt_ids
 from .runs import TextRecipe
@@ -45,12 +45,12 @@ pad_token = '' # As text it is nothing
 
 def verse_vocab(verses:list[str]) -> Vocab: # The pad token, then the characters, sorted
     "The vocabulary of `verses`, with a token for padding: its id is 0"
-    return Vocab([pad_token, *sorted(set().union(*verses))], sep='')
+    return Vocab([pad_token, *distinct_chars(''.join(verses))], sep='')
 
 # %% ../nbs/15_verses.ipynb #f4ac1254
-def verse_ids(verses:list[str], vocab:Vocab) -> list: # For each verse its ids, `(n,)`
-    "Encode each verse"
-    return list(vocab.encode(''.join(verses)).split([len(o) for o in verses]))
+def verse_ids(verses:list[str], vocab:Vocab) -> IdRows: # For each verse its ids, `(n,)`
+    "Encode each verse; a list of tensors would take ten times as much memory"
+    return IdRows(vocab.encode(''.join(verses), small=True), [len(o) for o in verses])
 
 # %% ../nbs/15_verses.ipynb #15a7d7b7
 def pad_verses(verses:list # Of ids, `(n,)` each
@@ -98,13 +98,13 @@ def batches_of_epoch(lengths:torch.Tensor, # Characters that each verse asks for
 # %% ../nbs/15_verses.ipynb #284fa834
 class VerseBatches:
     "Batches of whole verses without end, as a function of the step; each epoch has an order of its own"
-    def __init__(self, verses:list,   # Of ids, `(n,)` each
+    def __init__(self, verses,        # `IdRows`, or a list of ids, `(n,)` each
                  size:int=3072,       # Places in a batch at most
                  pool:int|None=2048,  # Verses that are sorted by length together; None: none are
                  seed:int=0,          # Decides the order
                  device='cpu'):       # Where batches go
-        self.verses, self.size, self.pool, self.seed, self.device = verses, size, pool, seed, device
-        self.lengths = torch.tensor([len(o)-1 for o in verses])
+        self.verses, self.size, self.pool = IdRows.of(verses), size, pool
+        self.seed, self.device, self.lengths = seed, device, self.verses.lengths - 1
         self.plan, self.epochs = [], 0
         self.rows(0)
         self.n = len(self.plan) # Batches in the first epoch
@@ -128,11 +128,13 @@ class VerseBatches:
 
 # %% ../nbs/15_verses.ipynb #b40500b3
 def score_verses(model,       # Any model with `unroll`
-                 verses:list, # Of ids, `(n,)` each
-                 size:int=16_384 # Places in a batch at most
+                 verses,      # As for `VerseBatches`
+                 size:int=16_384, # Places in a batch at most
+                 progress:bool=False # A bar
                 ) -> pd.DataFrame: # One row; columns nats, bits, perplexity, accuracy, characters
     "How well `model` predicts each verse by itself: every character but the first, the newline as well"
-    logps, right = token_logps(model, VerseBatches(verses, size, pool=len(verses)), carry=False)
+    batches = VerseBatches(verses, size, pool=len(verses))
+    logps, right = token_logps(model, batches, carry=False, progress=progress)
     t = score_table({'each verse alone': (logps, right)})
     return t.assign(accuracy=right.sum().item()/len(right), characters=len(right))
 

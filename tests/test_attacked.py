@@ -316,6 +316,8 @@ def test_files_have_the_modes_that_others_have(tmp_path):
 
 @pytest.mark.parametrize('args, says', [
     (('train', 'TEXT', '--out', 'NEW', '--hidden', 10**9), "can't be made with"),
+    (('train', 'TEXT', '--out', 'NEW', '--hidden', 60_000), 'GB to train'),
+    (('train', 'TEXT', '--out', 'NEW', '--valid', 1e-9), 'leaves none to predict'),
     (('train', 'TEXT', '--out', 'NEW', '--layers', 10**5), 'n_layers must be 1,000 at most'),
     (('train', 'TEXT', '--out', 'NEW', '--minutes', 'inf'), 'minutes must be above 0'),
     (('train', 'TEXT', '--out', 'NEW', '--seed', '9'*30), 'seed must be 0 or more'),

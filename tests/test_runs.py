@@ -1,11 +1,15 @@
 "Runs of chapter 12 and their commands: killed at any moment, gone on with, scored, misused"
+import hashlib
+import io
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -452,3 +456,103 @@ def test_off_a_terminal_a_line_every_tenth(tmp_path, capsys):
     assert all('train' in o and 'valid' in o for o in lines)
     new_run(text, tmp_path/'quiet', small, steps=10, threads=1).train(progress=False)
     assert capsys.readouterr().out == ''
+
+
+# --- long texts
+
+class LongIds(torch.overrides.TorchFunctionMode):
+    "Notes how many int64 numbers the largest tensor holds that PyTorch's functions give"
+    most = 0
+    def __torch_function__(self, f, types, args=(), kwargs=None):
+        res = f(*args, **(kwargs or {}))
+        if isinstance(res, torch.Tensor) and res.dtype == torch.int64: self.most = max(self.most, res.numel())
+        return res
+
+
+@pytest.mark.parametrize('kind', ['text', 'verses'])
+def test_no_tensor_of_a_long_text_is_int64(kind, tmp_path):
+    "Not while it's read, not in training, not in scoring"
+    content = lines*20 if kind == 'verses' else text*6
+    n = sum(map(len, content))
+    with LongIds() as ids:
+        run = new_run(content, tmp_path/'run', small, kind, steps=2, threads=1).train(progress=False)
+        run.finish()
+        assert 0 < ids.most < n/10 - 1 # What is held out is not int64 either
+    all_ids = run.data.train.ids if kind == 'verses' else run.data.ids
+    assert all_ids.dtype == torch.int8 and len(all_ids) == n
+    assert run.data.valid[0].dtype == run.data.batch(0)[0].dtype == torch.int64
+
+
+def peak(f, *args):
+    "Bytes that `f` takes for a while, without PyTorch's, and what it returns"
+    tracemalloc.start()
+    try: return f(*args), tracemalloc.get_traced_memory()[1]
+    finally: tracemalloc.stop()
+
+
+def test_a_long_text_is_not_copied():
+    long = 'néver\n' * 300_000
+    verses = long.splitlines(keepends=True)
+    for content in (long, verses):
+        digest, most = peak(text_sha256, content)
+        assert digest == hashlib.sha256(long.encode()).hexdigest() and most < 10**6
+    assert peak(corpus, long)[1] < 1000
+
+
+def test_ids_are_as_small_as_they_can_be():
+    for n, t in ((128, torch.int8), (129, torch.int16), (2**15, torch.int16), (2**15 + 1, torch.int32)):
+        vocab = Vocab([chr(i) for i in range(n)], sep='')
+        ids = vocab.encode(vocab.itos[-1] + '\0', small=True)
+        assert ids.dtype == t and ids.tolist() == [n-1, 0] and vocab.encode('\0').dtype == torch.int64
+        with pytest.raises(UnknownToken, match='Token 1 of the text'): vocab.encode('\0' + chr(n), small=True)
+
+
+def test_more_text_than_memory_is_refused_before_it_is_read(tmp_path, file, monkeypatch):
+    run, short = tmp_path/'run', tmp_path/'short.txt'
+    train = ('train', file, '--steps', '1', *options)
+    assert lmfs(*train, '--out', run).returncode == 0
+    short.write_text(text[:4000])
+    monkeypatch.setattr('lmfromscratch.engine.texts.free_memory', lambda: 60_000) # Of 77,400 and of 80,000
+    monkeypatch.setattr('lmfromscratch.engine.texts.read_text', lambda file: pytest.fail('it was read'))
+    for args in ([*train, '--out', tmp_path/'new'], ['resume', run, '--minutes', '1'], ['score', run]):
+        assert f'{file} has 0 MB; to read it takes about 0 MB, and 0 MB are free' in complaint(*args)
+    assert 'to score it takes about' in complaint('score', run, short)
+    monkeypatch.setattr('lmfromscratch.engine.texts.free_memory', lambda: 200_000)
+    assert 'to read it by verses takes about' in complaint(*train, '--verses', '--out', tmp_path/'new')
+    assert not (tmp_path/'new').exists()
+
+
+def test_only_a_share_of_much_is_scored_at_the_end(tmp_path, file, monkeypatch):
+    monkeypatch.setattr(RunData, 'share', lambda self, step: 1000)
+    for verses, told in (((), 'the first 1,000 of the 3,870'), (('--verses',), 'the first 981 of the 3,960')):
+        out = tmp_path/f'run{len(verses)}'
+        r = lmfs('train', file, *verses, '--steps', '5', '--out', out, *options)
+        assert f"Scoring {told}" in r.stdout and f"`lmfs score {out}` takes them all" in r.stdout, r.stdout
+        run = open_run(out)
+        about = json.loads((out/'model.json').read_text())['training']
+        assert about['valid_characters'] == run.data.to_score(1000).numel() <= 1000
+        assert list(about['valid'].values()) == run.scores(longest=1000).nats.tolist()
+        assert f"{run.scores().nats.iloc[0]:.4f}" in lmfs('score', out).stdout
+        assert run.scores().nats.iloc[0] != run.scores(longest=1000).nats.iloc[0]
+
+
+def test_whoever_waits_for_a_score_sees_a_bar(tmp_path, file, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self): return True
+    for verses in ((), ('--verses',)):
+        out = tmp_path/f'run{len(verses)}'
+        lmfs('train', file, *verses, '--steps', '1', '--out', out, *options)
+        assert lmfs('score', out).stderr == ''
+        with monkeypatch.context() as m:
+            m.setattr(io, 'StringIO', Terminal)
+            r = lmfs('score', out)
+        assert '0%|' in r.stderr and '%|' not in r.stdout
+
+
+@pytest.mark.parametrize('verses', [(), ('--verses',)])
+def test_what_is_no_regular_file(tmp_path, verses):
+    os.mkfifo(tmp_path/'pipe')
+    for o in ('pipe', '.'): # A folder, too
+        said = complaint('train', tmp_path/o, *verses, '--out', tmp_path/'run')
+        assert 'is no regular file: save it as one first' in said
+    assert not (tmp_path/'run').exists()

@@ -9,7 +9,6 @@ __all__ = ['commands', 'parse_models', 'parser_of', 'course_command', 'given', '
 
 # %% ../../nbs/engine/cli.ipynb #ab0ab8a9
 import argparse
-import hashlib
 import inspect
 import os
 import signal
@@ -109,12 +108,10 @@ def changed_recipe(name:str, # In `text_recipes`, or 'verses'
 
 def known_text(text:Path, verses:bool=False) -> str|Path: # For `new_run`
     "The name of a known text, or a file that is there"
-    from lmfromscratch.engine.texts import corpora, download_corpus
+    from lmfromscratch.engine.texts import corpora, download_corpus, text_file
     if verses and str(text) == 'bible': return 'bible'
     if str(text) in corpora: return download_corpus(str(text)) if verses else str(text)
-    if text.is_file(): return text
-    raise FileNotFoundError(f"There is no file {text}. "
-                            f"Texts known by name: {', '.join(corpora)}; by verses: bible.")
+    return text_file(text)
 
 # %% ../../nbs/engine/cli.ipynb #bf40878f
 def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a known text; bible: by verses
@@ -163,9 +160,12 @@ def train_and_report(run, quiet=False):
         run.write()
         sys.exit(0 if run.stopped == signal.SIGINT else 128 + run.stopped)
     speed = run.about()['characters'] / run.seconds
+    part, whole = [run.data.to_score(o).numel() for o in (run.data.share(run.step), None)]
+    some = (f"the first {part:,} of the {whole:,} characters held out (`lmfs score {run.folder}` takes "
+            "them all)")
     print(f"{run.step:,} steps in {run.seconds:.0f} s, {speed:,.0f} characters a second. "
-          "Scoring what was held out ...", flush=True)
-    print_scores(run.finish())
+          f"Scoring {'what was held out' if part == whole else some} ...", flush=True)
+    print_scores(run.finish(progress=not quiet and sys.stderr.isatty()))
     print(f"\n{run.sample(300, seed=0).strip()}\n\nModel, losses, plot and samples are in {run.folder}.")
 
 def print_scores(table): print(table.to_string(float_format='{:.4f}'.format))
@@ -227,10 +227,11 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     if text is None:
         trained = run_with_text(run)
         print(f"{trained.settings.source}, held out: {trained.data.told}")
-        ids = trained.data.valid
+        ids = trained.data.to_score()
     else: ids = ids_of_text(opened, text)
-    if opened.of_verses: return print_scores(score_verses(model, ids))
-    table, shown = score(model, vocab, ids, window), sys.stderr.isatty()
+    shown = sys.stderr.isatty()
+    if opened.of_verses: return print_scores(score_verses(model, ids, progress=shown))
+    table = score(model, vocab, ids, window, progress=shown)
     if cache:
         how = dict(theta=0.6, weight=0.1, window=2000)
         if vocab.sep: how = dict(theta=10., weight=0.5, window=1000)
@@ -246,14 +247,15 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
 
 def ids_of_text(opened, text:Path):
     "The ids of a text to score, of verses a list; prints how many, and if the model knows them"
-    from lmfromscratch.engine.texts import bible_verses, corpus, verse_lines
+    from lmfromscratch.engine.texts import bible_verses, check_memory, corpus, text_sha256, verse_lines
     from lmfromscratch.verses import verse_ids
     verses = opened.of_verses
     source = known_text(text, verses)
+    check_memory(source, verses, scored=True)
     pieces = corpus(source) if not verses else bible_verses() if source == 'bible' else verse_lines(source)
-    ids = verse_ids(pieces, opened.vocab) if verses else opened.vocab.encode(pieces)
+    ids = verse_ids(pieces, opened.vocab) if verses else opened.vocab.encode(pieces, small=True)
     print(f"{text}: {len(ids):,} {'verses' if verses else 'tokens'}")
-    if hashlib.sha256(''.join(pieces).encode()).hexdigest() == opened.recipe.get('sha256'):
+    if text_sha256(pieces) == opened.recipe.get('sha256'):
         rest = "; without TEXT only the rest is scored" if opened.kind == 'run' else ""
         print(f"It was trained on most of this text{rest}.")
     return ids

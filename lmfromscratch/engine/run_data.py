@@ -8,16 +8,18 @@ __all__ = ['RunData', 'data_kind', 'RunningText', 'Verses']
 # %% ../../nbs/engine/run_data.ipynb #rd000003
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..data import Vocab
+from .loaders import TextTooShort, distinct_chars
 from .scoring import score, segments, token_logps
-from .texts import bible_verses, corpora, corpus, download_corpus, verse_lines
+from .texts import (bible_verses, check_memory, corpora, corpus, download_corpus,
+                                         verse_lines)
 from ..generate import generate
 from ..runs import EndlessStreams, text_recipes
-from ..verses import (VerseBatches, never_pad, score_verses, split_verses,
-                                  train_and_valid, verse_ids, verse_recipe, verse_vocab,
-                                  write_verses)
+from ..verses import (VerseBatches, never_pad, score_verses, split_verses, verse_ids,
+                                  verse_recipe, verse_vocab, write_verses)
 
 # %% ../../nbs/engine/run_data.ipynb #rd000006
 class RunData:
@@ -37,6 +39,8 @@ class RunData:
     def characters(self, step:int) -> int: return self.batches.characters(step)
     def prepare(self, model:nn.Module) -> nn.Module: return model
     def samples(self, model, **kwargs) -> str: return self.sample(model, 500, **kwargs)
+    def share(self, step:int) -> int: # Characters that are scored after so many steps
+        return max(200_000, self.characters(step)//10)
 
 def data_kind(name:str) -> type: # Such as 'text'
     "The class of that kind"
@@ -49,29 +53,40 @@ class RunningText(RunData, kind='text'):
     recipe = text_recipes['lstm']
     def __init__(self, text:str, s): # `RunSettings`
         self.vocab = self.vocab_of(s)
-        ids = self.vocab.encode(text)
-        cut = int(len(ids) * (1-s.valid))
-        self.train, self.valid = ids[:cut], ids[cut:]
-        self.batches = EndlessStreams(self.train.to(s.device), s.bs, s.sl)
-        self.told = f"the last {len(self.valid):,} of {len(ids):,}"
+        self.ids = self.vocab.encode(text, small=True)
+        self.cut = int(len(self.ids) * (1-s.valid))
+        if len(self.ids) - self.cut < 2:
+            raise TextTooShort(f"valid={s.valid:g} of {len(self.ids):,} characters leaves none to predict: "
+                               "keep more for validation.")
+        self.batches = EndlessStreams(self.ids[:self.cut].to(s.device), s.bs, s.sl)
+        self.told = f"the last {len(self.ids)-self.cut:,} of {len(self.ids):,}"
         self.prompt = '\n' if '\n' in s.vocab else s.vocab[0]
+
+    @property
+    def train(self): return self.ids[:self.cut].long()
+    @property
+    def valid(self): return self.ids[self.cut:].long()
 
     @staticmethod
     def read(text:str|Path): # As for `corpus`: a name, a path, or the text itself
+        check_memory(text)
         chars = corpus(text)
         if chars == str(text): return chars, None
         return chars, text if text in corpora else str(Path(text).absolute())
 
     @staticmethod
-    def remember(text, s): return dict(vocab=tuple(sorted(set(text))))
+    def remember(text, s): return dict(vocab=tuple(distinct_chars(text)))
 
     def look(self, model): # At the first 32,768 tokens as sixteen streams
-        ids = self.valid[:32_769]
+        ids = self.to_score(32_769)
         bs = max(1, min(16, (len(ids)-1)//256))
         n = (len(ids)-1)//bs
         return -token_logps(model, segments(ids.unfold(0, n+1, n)[:bs], 256))[0].mean().item()
 
-    def score(self, model): return score(model, self.vocab, self.valid)
+    def to_score(self, longest=None): return self.ids[self.cut:][:longest]
+
+    def score(self, model, longest=None, progress=False):
+        return score(model, self.vocab, self.to_score(longest), progress=progress)
 
     def sample(self, model, n, prompt=None, **kwargs):
         return generate(model, self.vocab, prompt or self.prompt, n, **kwargs)
@@ -85,7 +100,9 @@ class Verses(RunData, kind='verses'):
         self.held_out = [int(o) for o in s.held_out.split()]
         if self.held_out and self.held_out[-1] >= len(verses):
             raise ValueError("run.json holds out verses that the text does not have.")
-        self.train, self.valid = train_and_valid(verse_ids(verses, self.vocab), self.held_out)
+        ids, out = verse_ids(verses, self.vocab), torch.zeros(len(verses), dtype=torch.bool)
+        out[self.held_out] = True
+        self.train, self.valid = ids[~out], ids[out]
         self.batches = VerseBatches(self.train, s.bs*s.sl, seed=s.seed, device=s.device)
         self.told = f"{len(self.valid):,} of {len(verses):,} verses"
 
@@ -98,6 +115,7 @@ class Verses(RunData, kind='verses'):
     def read(text): # 'bible', another name, the path of a file with one verse a line, or a list of verses
         if isinstance(text, list): return text, None
         if str(text) == 'bible': return bible_verses(), 'bible'
+        check_memory(text, verses=True)
         if text in corpora: return verse_lines(download_corpus(text)), text
         return verse_lines(text), str(Path(text).absolute())
 
@@ -111,7 +129,12 @@ class Verses(RunData, kind='verses'):
     def look(self, model): # At about 250 of the verses held out
         return score_verses(model, self.valid[::max(1, len(self.valid)//250)]).nats.item()
 
-    def score(self, model): return score_verses(model, self.valid)
+    def to_score(self, longest=None): # As many verses as that many characters hold, one at least
+        n = None if longest is None else max(1, (self.valid.lengths.cumsum(0) <= longest).sum())
+        return self.valid[:n]
+
+    def score(self, model, longest=None, progress=False):
+        return score_verses(model, self.to_score(longest), progress=progress)
 
     def sample(self, model, n, prompt=None, **kwargs):
         return write_verses(model, self.vocab, prompt or self.prompt, 1, longest=n, **kwargs)[0]

@@ -7,7 +7,6 @@ __all__ = ['Run', 'plot_run', 'new_run', 'open_run', 'stop_signals', 'cores', 'm
            'publish']
 
 # %% ../../nbs/engine/runs.ipynb #imports0
-import hashlib
 import json
 import math
 import os
@@ -40,6 +39,7 @@ from .run_files import (RunSettings, check_settings, checkpoints, model_args, ne
                                             part_of, read_checkpoint, read_settings, unused, write_settings)
 from .scoring import lm_loss
 from .style import palette
+from .texts import free_memory, text_sha256
 from ..regularize import logits_of
 from ..runs import TextRecipe, warm_cosine
 from ..state import map_state
@@ -230,9 +230,11 @@ class Run:
         "Let the model write `n` characters, of a verse at most; its training does not notice"
         return self.data.sample(self.model, n, prompt, **({'temperature': 0.7, 'seed': self.step} | kwargs))
 
-    def scores(self, model:nn.Module|None=None) -> pd.DataFrame: # A row for each way of reading
-        "How well the run's model, or another, predicts what was held out"
-        return self.data.score(model or self.model)
+    def scores(self, model:nn.Module|None=None, # None: the run's
+               longest:int|None=None, progress:bool=False # As for `RunData.score`
+              ) -> pd.DataFrame: # A row for each way of reading
+        "How well a model predicts what was held out"
+        return self.data.score(model or self.model, longest, progress)
 
     def about(self) -> dict:
         "How the model was trained, for the file beside its weights"
@@ -260,11 +262,12 @@ class Run:
         text = '\n\n----\n\n'.join(map(sample, (0.5, 0.7, 1.)))
         write('samples.txt', lambda o: o.write_text(text, 'utf-8'))
 
-    def finish(self) -> pd.DataFrame: # As from `scores`
-        "Score the model on all that was held out, and write everything into the folder"
-        table = self.scores()
+    def finish(self, progress:bool=False) -> pd.DataFrame: # As from `scores`
+        "Score the model on what was held out, or on the first of it, and write everything into the folder"
+        longest = self.data.share(self.step)
+        table = self.scores(longest=longest, progress=progress)
         self._check_loss(table.nats.max())
-        self.write(valid=table.nats.to_dict())
+        self.write(valid=table.nats.to_dict(), valid_characters=self.data.to_score(longest).numel())
         return table
 
 # %% ../../nbs/engine/runs.ipynb #bca43e0e
@@ -292,12 +295,12 @@ def new_run(text:str|Path|list,  # A name, a path, or the text itself; verses ma
     content, source = Data.read(text)
     if settings.get('steps') is not None: settings.setdefault('minutes', None)
     s = RunSettings(**(asdict(recipe or Data.recipe) | settings), kind=kind, split_seed=split_seed,
-                    source=source, sha256=_sha256(content))
+                    source=source, sha256=text_sha256(content))
     s = replace(s, **Data.remember(content, s))
     if s.threads is None: s = replace(s, threads=min(cores(), 8, s.bs))
     check_settings(s)
     _check_device(s)
-    model_on_meta(model_class(s.model), model_args(s))
+    _check_memory(model_on_meta(model_class(s.model), model_args(s)), s)
     if (folder/'run.json').exists() and not unused(folder): raise ValueError(_taken.format(folder))
     run = Run(folder, s, Data(content, s))
     if s.bf16: choose_bf16(run, True) # Where that can't be done, no folder is made
@@ -317,7 +320,7 @@ def open_run(folder:str|Path,         # Where the run lives
     if text is None and s.source is None:
         raise ValueError(f"The text of {folder} was no file: give it to open_run.")
     content, _ = data_kind(s.kind).read(s.source if text is None else text)
-    if _sha256(content) != s.sha256:
+    if text_sha256(content) != s.sha256:
         raise ValueError(f"The text is not the one that {folder} was begun with: its SHA-256 differs.")
     if minutes is not None: s = replace(s, minutes=minutes, steps=None)
     check_settings(s)
@@ -330,11 +333,16 @@ def open_run(folder:str|Path,         # Where the run lives
 
 _taken = "{} holds a run already: `lmfs resume` continues it; or name another."
 
+def _check_memory(model, s): # On the meta device
+    "Weights, gradients, two means of AdamW; and the scores of a batch, their softmax and its gradient"
+    need, free = 16*n_params(model) + 12*s.bs*s.sl*len(s.vocab), free_memory()
+    if s.device == 'cpu' and free is not None and need > free:
+        raise ValueError(f"{s.model} with {n_params(model):,} weights in batches of {s.bs} x {s.sl} takes "
+                         f"about {need/1e9:,.1f} GB to train, and {free/1e9:,.1f} GB are free: take less.")
+
 def _check_device(s):
     if s.device == 'cpu' or s.device == 'cuda' and torch.cuda.is_available(): return
     raise ValueError(f"There is no device {s.device!r} here: use cpu.")
-
-def _sha256(content): return hashlib.sha256(''.join(content).encode()).hexdigest() # Of a text, or of verses
 
 # %% ../../nbs/engine/runs.ipynb #4be636b9
 @contextmanager

@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['no_target', 'lm_loss', 'unroll_all', 'read', 'token_logps', 'output_layer', 'OutputInputs', 'evaluate', 'text_rows',
-           'segments', 'windows', 'score_table', 'score', 'Perplexity']
+           'Batches', 'segments', 'windows', 'score_table', 'score', 'Perplexity']
 
 # %% ../../nbs/engine/scoring.ipynb #imports0
 import math
+from array import array
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastai.metrics import Perplexity
+from tqdm import tqdm
 
 from ..data import TextTooShort, Vocab
 from .layers import eval_view
@@ -75,15 +77,16 @@ def read(model,   # An `LM`; any other module sees each batch by itself (`as_lm`
                              f"batch, and is asked for {tuple(y.shape)}.")
         yield logits, y
 
-def token_logps(model, batches, carry:bool=True # As for `read`
+def token_logps(model, batches, carry:bool=True, # As for `read`
+                progress:bool=False # A bar
                ) -> tuple: # For each target but `no_target`: its log-probability, and was it the first guess?
     "What `model` makes of each token, in the order of the batches"
-    logps, right = [], []
-    for logits, y in read(model, batches, carry):
+    logps, right = array('f'), array('b') # As many small tensors, a long text would take ten times as much
+    for logits, y in read(model, tqdm(batches, disable=not progress, leave=False), carry):
         real = y.flatten() != no_target
-        logps.append(-lm_loss(logits.float(), y, 'none')[real].cpu())
-        right.append((logits.argmax(-1) == y).flatten()[real].cpu())
-    return torch.cat(logps).double(), torch.cat(right)
+        logps.frombytes(lm_loss(logits.float(), y, 'none')[real].neg().cpu().numpy().tobytes())
+        right.frombytes((logits.argmax(-1) == y).flatten()[real].cpu().numpy().tobytes())
+    return torch.from_numpy(np.array(logps, np.float64)), torch.from_numpy(np.array(right, bool))
 
 # %% ../../nbs/engine/scoring.ipynb #schidden
 def output_layer(model # Any model of the course
@@ -132,11 +135,11 @@ def text_rows(model,        # Any model of the course
               vocab:Vocab,  # Its vocabulary
               text,         # Running text, tokens or ids
               streams:int=1 # Rows to cut it into
-             ) -> torch.Tensor: # ids on the model's device, `(streams, n+1)`, one after the other
+             ) -> torch.Tensor: # ids on the model's device, small ones, `(streams, n+1)`, one after the other
     "The ids of `text` as it can be scored, or an error that says why it can't"
     check_vocab(model, vocab)
     if streams < 1: raise ValueError(f"streams must be 1 or more, not {streams}.")
-    ids = vocab.ids(text)
+    ids = vocab.ids(text, small=True)
     n = (len(ids)-1) // streams # Tokens that a row predicts
     if n < 1:
         what = "" if streams == 1 else f" for each of {streams} streams"
@@ -144,22 +147,29 @@ def text_rows(model,        # Any model of the course
                            f"give {streams+1} or more.")
     return ids.unfold(0, n+1, n)[:streams].to(next(model.parameters()).device)
 
+class Batches:
+    "Batches `(x, y)`, cut out of ids; each is int64 when it's asked for"
+    def __init__(self, blocks:list): self.blocks = blocks # Views of ids, `(bs, sl+1)` each
+    def __len__(self): return len(self.blocks)
+    def __add__(self, o): return Batches(self.blocks + o.blocks)
+    def __getitem__(self, i:int):
+        b = self.blocks[i].long() # (bs, sl+1)
+        return b[:, :-1], b[:, 1:]
+
 def segments(rows,      # ids, `(bs, n+1)`
              sl:int=512 # Tokens in a segment
-            ) -> list: # `(x, y)`, `(bs, sl)` each, the last one shorter
+            ) -> Batches: # `(x, y)`, `(bs, sl)` each, the last one shorter
     "Batches that go on, one after the other"
-    return list(zip(rows[:, :-1].split(sl, 1), rows[:, 1:].split(sl, 1)))
+    return Batches([rows[:, i:i+sl+1] for i in range(0, rows.shape[1]-1, sl)])
 
 def windows(ids,        # `(n+1,)`
             window:int, # Tokens in a window
             bs:int=64   # Windows in a batch
-           ) -> list: # `(x, y)`, `(bs, window)` each
+           ) -> Batches: # `(x, y)`, `(bs, window)` each
     "Batches of windows side by side, each from an empty past; the short rest is a batch of its own"
     n = (len(ids)-1) // window * window
-    x, y = ids[:n].view(-1, window), ids[1:n+1].view(-1, window)
-    whole = list(zip(x.split(bs), y.split(bs))) if n else []
-    rest = segments(ids[None, n:], window) if n < len(ids)-1 else []
-    return whole + rest
+    whole = ids[:n+1].unfold(0, window+1, window).split(bs) if n else ()
+    return Batches([*whole]) + segments(ids[None, n:], window)
 
 def score_table(scores:dict, # Name -> log-probabilities and right guesses, as from `token_logps`
                 accuracy:bool=False # A column for it, too
@@ -172,10 +182,12 @@ def score_table(scores:dict, # Name -> log-probabilities and right guesses, as f
 def score(model,         # Any model of the course
           vocab:Vocab,   # Its vocabulary
           text,          # Running text, tokens or ids; two tokens or more
-          window:int=256 # Tokens in a window
+          window:int=256,# Tokens in a window
+          progress:bool=False # Bars
          ) -> pd.DataFrame: # Rows stateful and windows; columns nats, bits and perplexity, by token
     "How well `model` predicts `text`, with its state carried and in windows from an empty past"
     if window < 1: raise ValueError(f"window must be 1 or more, not {window}.")
     rows, model = text_rows(model, vocab, text), as_lm(model)
-    return score_table({'stateful': token_logps(model, segments(rows)),
-                        f'windows of {window}': token_logps(model, windows(rows[0], window), carry=False)})
+    ways = {'stateful': segments(rows), f'windows of {window}': windows(rows[0], window)}
+    return pd.concat(score_table({name: token_logps(model, batches, name == 'stateful', progress)})
+                     for name, batches in ways.items()) # One by one: a long text has many log-probabilities
