@@ -214,7 +214,8 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     from lmfromscratch.verses import score_verses
     for flag, on, options in (('--cache', cache, dict(theta=theta, share=share, memory=memory)),
                               ('--dynamic', dynamic, dict(rate=rate, segment=segment))):
-        if not on and given(options): raise ValueError(f"--{next(iter(given(options)))} is for {flag}: add it.")
+        name = next(iter(given(options)), None)
+        if name and not on: raise ValueError(f"--{name} is for {flag}: add it.")
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if text is None and opened.kind != 'run':
@@ -341,7 +342,7 @@ def lmfs(args:list|None=None # Words after `lmfs`; None: those of this process
                  "--sl or --batch.")
 
 def _interrupted(number, frame):
-    "Ctrl-C is a `KeyboardInterrupt`, unless it comes during an import: what is half imported fails in odd ways"
+    "Ctrl-C is a `KeyboardInterrupt`, but in an import, which would fail in odd ways, an end"
     while frame:
         if frame.f_code.co_filename == '<frozen importlib._bootstrap>': os._exit(130)
         frame = frame.f_back
