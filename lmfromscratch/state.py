@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
+from fastcore.basics import patch
 from torch import nn
 
 from .rnn import LMModel1, LMModel2
@@ -53,18 +54,8 @@ def state_bs(state # A tensor `(n_layers, bs, n_hidden)`, or a tuple of such
 # %% ../nbs/03_state.ipynb #3ea36ee5
 class LM(nn.Module):
     "A model that keeps its state between batches; a subclass defines `unroll(x, state) -> (output, state)`"
-    classes = {}        # Every model by its name
-    config = {}         # What the constructor was given, as JSON can hold it
+    h = None            # The kept state. It isn't a parameter, so it is never saved with the weights
     carry = True        # Keep the state between batches; False: each batch starts from an empty past
-    n_context = None    # Tokens that it can look back; None: all
-    special_ids = ()    # Tokens that are no text and never written
-    uniforms = None     # Random numbers of its own to write with; None: PyTorch's
-    regularized = False # Does it return what AR and TAR need, too?
-    h = None            # The kept state: no parameter and no buffer, so it never gets into a checkpoint
-
-    def __init_subclass__(cls, register=True, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if register: LM.classes[cls.__name__] = cls
 
     def forward(self, x): # (bs, sl)
         fits = self.carry and self.h is not None and state_bs(self.h) == x.shape[0]
@@ -74,7 +65,19 @@ class LM(nn.Module):
 
     def reset(self): self.h = None # Forget
 
-    def _apply(self, fn, *args, **kwargs): # PyTorch's own: it has no public place that all moves go through
+    # The rest is for later chapters
+    classes = {}        # Every model by its name
+    config = {}         # What the constructor was given, as JSON can hold it
+    n_context = None    # Tokens that it can look back; None: all
+    special_ids = ()    # Tokens that are no text and never written
+    uniforms = None     # Random numbers of its own to write with; None: PyTorch's
+    regularized = False # Does it also return what the penalties of chapter 6 need?
+
+    def __init_subclass__(cls, register=True, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if register: LM.classes[cls.__name__] = cls
+
+    def _apply(self, fn, *args, **kwargs): # PyTorch's own: it has no public hook for every move
         super()._apply(fn, *args, **kwargs)
         self.h = map_state(fn, self.h)
         return self
@@ -104,14 +107,16 @@ class EventTrace(Callback):
     def __init__(self): self.events = []
     def __call__(self, event_name): self.events.append(event_name)
 
-    def __str__(self):
-        lines, inside = [], []
-        for e in self.events:
-            when, _, what = e.partition('_')
-            if when == 'after' and inside and inside[-1] == what: inside.pop()
-            lines.append('  '*len(inside) + e)
-            if when == 'before': inside.append(what)
-        return '\n'.join(lines)
+# %% ../nbs/03_state.ipynb #trace001
+@patch
+def __str__(self:EventTrace):
+    lines, inside = [], []
+    for e in self.events:
+        when, _, what = e.partition('_')
+        if when == 'after' and inside and inside[-1] == what: inside.pop()
+        lines.append('  '*len(inside) + e)
+        if when == 'before': inside.append(what)
+    return '\n'.join(lines)
 
 # %% ../nbs/03_state.ipynb #109cf7ed
 class ModelResetter(Callback):
@@ -151,7 +156,7 @@ class Windowed(LM, register=False):
                  model:nn.Module, # Takes ids `(bs, sl)`, returns logits after each token or after the last
                  n_context:int|None=None): # Tokens that it is shown; None: what it says itself, or 256
         super().__init__()
-        # Modules from elsewhere have no defaults; this is the only place that asks what one has
+        # Modules from elsewhere have no defaults; only here do we check which attributes a module has
         self.model, self.config = model, getattr(model, 'config', {})
         self.n_context = n_context or getattr(model, 'n_context', 256)
         self.forget = getattr(model, 'reset', lambda: None)
