@@ -11,7 +11,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 
 # %% ../../nbs/engine/drawings.ipynb #diagram1
 weight_colors = dict(i_h='#332288', h_h='#AA4499', h_o='#997700',
-                     ih1='#117733', hh1='#AA4499', ih2='#44AA99', hh2='#882255',
+                     ih1='#117733', hh1='#AA4499', ih2='#44AA99', hh2='#EE7733',
                      forget='#882255', input='#117733', cell='#44AA99', output='#CC6677')
 
 class Diagram:
