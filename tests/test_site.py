@@ -269,7 +269,8 @@ def test_theme_is_kept(base, browser):
 
 
 @pytest.mark.parametrize("words, page", [
-    ("StreamLoader", "reference/data.html#streamloader"), ("load_run", "reference/engine.run_files.html#load_run"),
+    ("StreamLoader", "reference/data.html#streamloader"),
+    ("load_run", "reference/engine.run_files.html#load_run"),
     ("vanish explode", "deep.html"),
     ("temperature", "generate.html")])
 def test_search(base, browser, words, page):
