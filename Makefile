@@ -52,7 +52,7 @@ test-portable: $(STAMP) ## what trains, as on a processor without AVX-512: chapt
 		$(SMALL) $(BIN)/nbdev_test --path $$n --n_workers 1 || exit 1; done
 	@echo "Running the tests of training"
 	@$(SMALL) $(PY) -m pytest tests/test_runs.py tests/test_verses.py tests/test_cli.py \
-		-k "(not test_cli or course or verses) and not random_moments"
+		-k "not test_cli or course or verses"
 
 drill: $(STAMP) ## attack runs, files, server and lmfs, for a quarter of an hour (ARGS="kills=5 files=0")
 	@echo "Attacking: tests/drill.py $(ARGS)"

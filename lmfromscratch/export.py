@@ -82,7 +82,8 @@ def onnx_session(data:bytes,   # Of a file
     ort = onnx_package('onnxruntime')
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 4
-    return ort.InferenceSession(data, options, providers=['CPUExecutionProvider'])
+    return ort.InferenceSession(data, options, providers=['CPUExecutionProvider'],
+                                enable_fallback=0) # Which would print, and try the same again
 
 def run_session(session, token, *state): # Tensors in, tensors out: probabilities, and the state
     names = [o.name for o in session.get_inputs()]

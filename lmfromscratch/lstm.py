@@ -18,7 +18,7 @@ from .state import LM
 
 # %% ../nbs/05_lstm.ipynb #1bb3e80a
 class LSTMCell(nn.Module):
-    "One step of an LSTM, a layer a gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)"
+    "One step of an LSTM, one layer per gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)"
     def __init__(self,
                  n_in:int,      # Width of the input
                  n_hidden:int): # Width of the state

@@ -50,6 +50,7 @@ def begun(f, *args, log):
         out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         for o in (1, 2): os.dup2(out, o)
         for name in ('stdout', 'stderr'): setattr(sys, name, os.fdopen(1 if name == 'stdout' else 2, 'w'))
+        signal.signal(signal.SIGINT, signal.default_int_handler) # A shell's background jobs ignore it
         status = f(*args)
     except BaseException:
         traceback.print_exc()

@@ -227,6 +227,21 @@ def test_a_folder_that_cannot_be_written_to_is_noticed_first(tmp_path, file, mon
         assert "Can't write to the folder" in complaint('train', file, '--steps', '9', '--out', out, *loud)
 
 
+def test_a_name_that_is_mistyped_leaves_no_folder(tmp_path):
+    assert 'no run in' in complaint('resume', tmp_path/'nothing')
+    with pytest.raises(ValueError, match='There is no folder'), folder_lock(tmp_path/'nothing'): pass
+    assert not (tmp_path/'nothing').exists()
+
+
+def test_a_folder_that_is_gone_while_a_run_trains(tmp_path):
+    run = new_run(text, tmp_path/'run', small, steps=5, threads=1)
+    def gone(step=run.train_step):
+        step()
+        shutil.rmtree(run.folder, ignore_errors=True)
+    run.train_step = gone
+    with pytest.raises(OSError, match="Can't write .*checkpoint"): run.train(progress=False)
+
+
 # --- losses that run away
 
 def test_a_loss_that_ran_away_is_no_result(tmp_path, file):  # noqa: F811

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def test_nothing_is_lost_and_nothing_let_in():
-    how = 'kills=1', 'every=29', 'files=42', 'commands=24'
+    how = 'kills=1', 'every=61', 'files=28', 'commands=16'
     r = subprocess.run([sys.executable, Path(__file__).with_name('drill.py'), *how], capture_output=True,
                        text=True, timeout=600)
     print(r.stdout) # Pytest shows it if the test fails

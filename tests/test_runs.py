@@ -3,11 +3,9 @@ import hashlib
 import io
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import tracemalloc
 from dataclasses import replace
@@ -77,28 +75,6 @@ def test_every_recipe_trains_and_goes_on(name, tmp_path):
     again = open_run(tmp_path/'half', text)
     assert again.step == 5
     same(again.train(progress=False), whole, rows=False)
-
-
-def test_killed_at_random_moments_it_ends_where_it_would_have(tmp_path, file, whole):
-    "SIGKILL while it saves after every step, again and again, until it is done"
-    out, dice = tmp_path/'run', random.Random(0)
-    code = ("import sys; from pathlib import Path; o, t = sys.argv[1:]\n"
-            "from lmfromscratch.engine.runs import *; from lmfromscratch.runs import *\n"
-            f"r = {small!r}\n"
-            "begun = Path(o, 'run.json').exists()\n"
-            "run = open_run(o) if begun else new_run(Path(t), o, r, steps=80, threads=2)\n"
-            "print('ready', flush=True); run.train(progress=False, save_every=0)\n")
-    kills = 0
-    for _ in range(8):
-        p = subprocess.Popen([sys.executable, '-c', code, out, file], stdout=subprocess.PIPE, text=True)
-        p.stdout.readline()
-        if kills < 2:
-            time.sleep(dice.uniform(0.02, 0.25))
-            p.kill()
-            kills += p.wait() == -signal.SIGKILL
-        elif p.wait() == 0: break
-    assert kills == 2
-    same(open_run(out), whole)
 
 
 def test_a_run_in_a_terminal_from_train_to_sample(tmp_path, file):

@@ -269,8 +269,9 @@ def test_theme_is_kept(base, browser):
 
 
 @pytest.mark.parametrize("words, page", [
-    ("StreamLoader", "reference/data.html#streamloader"), ("load_run", "reference/engine.runs.html#load_run"),
-    ("vanish explode", "deep.html#vanish-or-explode"),
+    ("StreamLoader", "reference/data.html#streamloader"),
+    ("load_run", "reference/engine.run_files.html#load_run"),
+    ("vanish explode", "deep.html"),
     ("temperature", "generate.html")])
 def test_search(base, browser, words, page):
     tab = browser.new_page()

@@ -176,6 +176,8 @@ def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
                    quiet:bool=False):    # Print no progress
     "Go on with a run that was stopped"
     from lmfromscratch.engine.models import folder_lock
+    from lmfromscratch.engine.run_files import read_settings
+    read_settings(run) # Is there a run?
     with folder_lock(run):
         opened = run_with_text(run, minutes)
         if opened.finished:
@@ -185,7 +187,8 @@ def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
 
 def run_with_text(run:Path, minutes=None): # As for `open_run`
     "A run whose text is where it was; else what can be done"
-    from lmfromscratch.engine.runs import open_run, read_settings
+    from lmfromscratch.engine.run_files import read_settings
+    from lmfromscratch.engine.runs import open_run
     from lmfromscratch.engine.texts import corpora
     source = read_settings(run).source
     if source is None:

@@ -108,6 +108,8 @@ def writable_folder(out:str|Path) -> Path:
 @contextmanager
 def folder_lock(folder:str|Path): # One that exists
     "Only one process writes to `folder` at a time; one that dies lets go of it"
+    if not Path(folder).is_dir(): raise ValueError(f"There is no folder {folder}.")
+    writable_folder(folder)
     # One lock for each folder and process, so that it may be taken again within itself
     lock = FileLock(Path(folder).resolve()/'.lock', timeout=0, is_singleton=True)
     try: lock.acquire()
