@@ -38,8 +38,8 @@ test: $(STAMP) ## everything that must pass before a change lands
 	@$(BIN)/ruff check -q lmfromscratch tools tests setup.py
 	@echo "Running the notebooks' tests: nbdev_test, one worker, threads: $(THREADS)"
 	@$(BIN)/nbdev_test --n_workers 1 --timing
-	@echo "Running pytest"
-	@$(PY) -m pytest
+	@echo "Running pytest, two files at a time"
+	@$(PY) -m pytest -n 2 --dist loadfile
 
 # oneDNN and PyTorch then choose the kernels of a processor without AVX-512, such as most laptops have
 SMALL := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default
