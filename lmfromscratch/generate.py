@@ -104,7 +104,7 @@ def generate_ids(model,             # Any model of the course
 # %% ../nbs/08_generate.ipynb #8def238e
 def prompt_ids(model, vocab:Vocab, prompt # Running text, or tokens: one at least
               ) -> torch.Tensor: # ids, `(n_tokens,)`, where the model is
-    "The ids of a prompt that `model` can go on from"
+    "The ids of a prompt, ready for `model`"
     check_vocab(model, vocab)
     ids = vocab.encode(prompt).to(next(model.parameters()).device)
     if not len(ids): raise ValueError("The prompt is empty: give at least one token to go on from.")
@@ -125,7 +125,7 @@ def next_token_table(model,       # Any model of the course
 # %% ../nbs/08_generate.ipynb #e023e23b
 def generate(model,               # Any model of the course
              vocab:Vocab,         # Its vocabulary
-             prompt,              # Running text, or tokens, to go on from
+             prompt,              # Running text, or tokens, to continue
              n:int=50,            # Tokens to write
              temperature:float=1.,# 0: always the likeliest
              top_k:int|None=None, # Only the k likeliest tokens
@@ -133,7 +133,7 @@ def generate(model,               # Any model of the course
              seed:int|None=None,  # The same seed gives the same text; None: another each time
              batch:int=1          # Texts to write at once
             ): # The new text; a list of texts if `batch` is not 1
-    "Let `model` go on from `prompt`"
+    "Let `model` continue `prompt`"
     if n < 0: raise ValueError(f"n, the tokens to write, must be 0 or more, not {n}.")
     if batch < 1: raise ValueError(f"batch, the texts to write, must be 1 or more, not {batch}.")
     ids = prompt_ids(model, vocab, prompt).expand(batch, -1)
@@ -146,7 +146,7 @@ def count_on(n:int,         # The first number of the prompt
              lines:int=3,   # Numbers in the prompt
              n_tokens:int=200 # Tokens that should follow; fewer if 9,999 comes first
             ) -> tuple[list[str], list[str]]: # Tokens of the prompt, and those that should follow
-    "A prompt of numbers, and how it really goes on"
+    "A prompt of numbers, and how it really continues"
     prompt = number_tokens([number_words(o) for o in range(n, n+lines)]) + ['.']
     last = min(9999, n + lines + n_tokens)
     return prompt, number_tokens([number_words(o) for o in range(n+lines, last+1)])[:n_tokens]
