@@ -35,7 +35,7 @@ from .state import LMModel3, LMModel4
 # %% ../nbs/07_train.ipynb #e7a995dc
 @dataclass(frozen=True)
 class Recipe:
-    "How one rung of the ladder is trained on the human numbers: the only place where these numbers are written"
+    "How one rung of the ladder is trained on the human numbers: these settings are written nowhere else"
     model:type        # The class
     epochs:int
     lr:float          # Highest learning rate of the one-cycle schedule
