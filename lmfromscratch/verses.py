@@ -138,10 +138,6 @@ def score_verses(model,       # Any model with `unroll`
     t = score_table({'each verse alone': (logps, right)})
     return t.assign(accuracy=right.sum().item()/len(right), characters=len(right))
 
-# %% ../nbs/15_verses.ipynb #01d41c4f
-verse_recipe = TextRecipe('CharLSTM', dict(n_hidden=384, dropout=0.05), bs=24, sl=128, lr=7e-3,
-                          forget=0.)
-
 # %% ../nbs/15_verses.ipynb #aef274cc
 def write_verses(model, vocab:Vocab, # A model and its vocabulary
                  prompt:str='<',  # How each begins
@@ -161,6 +157,10 @@ def write_verses(model, vocab:Vocab, # A model and its vocabulary
         if not going.any(): break
     if not rows: return [prompt]*n
     return [prompt + vocab.text(row).split('\n')[0] for row in torch.stack(rows, 1)]
+
+# %% ../nbs/15_verses.ipynb #01d41c4f
+verse_recipe = TextRecipe('CharLSTM', dict(n_hidden=384, dropout=0.05), bs=24, sl=128, lr=7e-3,
+                          forget=0.)
 
 # %% ../nbs/15_verses.ipynb #e9c32177
 def xz_bits(text:str,     # What is to be compressed
