@@ -62,7 +62,7 @@ class Vocab(JsonFile):
         self.itos, self.sep = list(itos), sep
         self.stoi = {t:i for i,t in enumerate(self.itos)}
         if not self.itos: raise ValueError("A vocabulary needs at least one token, and this text has none.")
-        if len(self.stoi) < len(self.itos): raise ValueError("A token stands in this vocabulary twice.")
+        if len(self.stoi) < len(self.itos): raise ValueError("A token appears twice in this vocabulary.")
 
     @classmethod
     def from_tokens(cls,
@@ -126,7 +126,7 @@ def text(self:Vocab, ids) -> str: # ids: a tensor or a list
     "The running text of `ids`"
     return self.sep.join(self.decode(ids))
 
-Vocab.ids = Vocab.encode # The name for those who bring ids
+Vocab.ids = Vocab.encode # Alias for callers who already have ids
 
 # %% ../nbs/01_data.ipynb #5d2e9ce2
 class TokenPairs:
@@ -134,7 +134,7 @@ class TokenPairs:
     def __init__(self,
                  ids:torch.Tensor, # Running ids, `(n_tokens,)`
                  sl:int,           # Tokens read in one item
-                 last:bool=False): # y is the one token after x; otherwise x one step later, `(sl,)`
+                 last:bool=False): # True: y is the one token after x; False: y is x shifted by one, `(sl,)`
         if sl < 1: raise ValueError(f"sl, the tokens in one sequence, must be 1 or more, not {sl}.")
         self.ids, self.sl, self.last = ids, sl, last
 
@@ -149,7 +149,7 @@ class TokenPairs:
 
 # %% ../nbs/01_data.ipynb #b844b046
 def split_ids(ids:torch.Tensor, # Running ids, `(n_tokens,)`
-              sl:int=1,         # Cut only between sequences of this length
+              sl:int=1,         # Tokens in a sequence; the cut is between two of them
               valid:float=0.2   # Share of the sequences, at the end of the text, kept for validation
              ) -> tuple[torch.Tensor, torch.Tensor]: # Training and validation ids
     "Cut in two by position; the parts share one token, a target in the first and an input in the second"
@@ -163,14 +163,14 @@ def split_ids(ids:torch.Tensor, # Running ids, `(n_tokens,)`
 def group_chunks(ds, # Indexable items in the order of the text
                  bs:int # Batch size
                 ) -> L: # `len(ds)//bs * bs` items, reordered
-    "Reorder `ds` so that row `i` of each batch goes on where row `i` of the batch before ended"
+    "Reorder `ds` so that row `i` of each batch continues where row `i` of the previous batch ended"
     m = len(ds) // bs
     return L(ds[row*m + batch] for batch in range(m) for row in range(bs))
 
 # %% ../nbs/01_data.ipynb #85703ca2
 class StreamLoader(TextLoader):
-    "Batches of `bs` streams of text: row `i` of a batch goes on where row `i` of the last one ended"
-    continues = True # A row goes on in the next batch, so a model may keep its state between them
+    "Batches of `bs` streams of text: row `i` of a batch continues where row `i` of the previous one ended"
+    continues = True # A row continues in the next batch, so a model may keep its state between them
     @property
     def dataset(self): return TokenPairs(self.ids, self.sl, self.last)
     @property
@@ -224,7 +224,7 @@ def lm_dls(tokens,              # Tokens, a string for characters, or ids if `vo
            device=None          # Where batches live; None: fastai's default device
           ) -> DataLoaders: # `.train`, `.valid`, `.vocab`
     "Training and validation loaders for a language model from any tokens"
-    if streams and shuffle: raise ValueError("Streams go on, so they can't be shuffled: use streams=False.")
+    if streams and shuffle: raise ValueError("Streams can't be shuffled: use streams=False.")
     if vocab is None:
         if isinstance(tokens, torch.Tensor): raise ValueError("Ids mean nothing without vocab=.")
         if not isinstance(tokens, str): tokens = list(tokens)

@@ -42,7 +42,7 @@ class Dropout(nn.Module):
 
 # %% ../nbs/06_regularize.ipynb #d37ccc20
 class LMModel7(LM):
-    "LMModel6 with dropout and one matrix for embedding and output; returns what AR and TAR need, too"
+    "LMModel6 with dropout and one matrix for embedding and output; returns its activations, too"
     regularized = True
     def __init__(self,
                  vocab_sz:int,  # Number of tokens

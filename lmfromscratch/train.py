@@ -35,14 +35,14 @@ from .state import LMModel3, LMModel4
 # %% ../nbs/07_train.ipynb #e7a995dc
 @dataclass(frozen=True)
 class Recipe:
-    "How one rung of the ladder is trained on the human numbers: the only place where these numbers stand"
+    "How one rung of the ladder is trained on the human numbers: these settings are written nowhere else"
     model:type        # The class
     epochs:int
     lr:float          # Highest learning rate of the one-cycle schedule
     args:tuple=(64,)  # Arguments of the model after the size of the vocabulary
     sl:int=16         # Tokens in a sequence
     last:bool=False   # One target for each sequence, or one for each token
-    streams:bool=True # Rows that go on from batch to batch
+    streams:bool=True # Rows that continue in the next batch
     bs:int=64         # Rows in a batch
     wd:float=0.01     # Weight decay
     moms:tuple=(0.95, 0.85, 0.95) # Momentum at the start, at the highest rate, at the end
@@ -104,7 +104,7 @@ def train_recipe(recipe:Recipe,       # What to train
     "Train one rung"
     learn, lr = recipe_learner(recipe, seed, progress, **kwargs), recipe.lr
     schedule = ParamScheduler(dict(lr=one_cycle(lr/25, lr, lr/1e5), mom=one_cycle(*recipe.moms)))
-    first_step()
+    first_step() # PyTorch's first one loads modules for seconds: no model's time should hold that
     start = time.perf_counter()
     learn.fit(recipe.epochs if epochs is None else epochs, cbs=schedule)
     seconds = time.perf_counter() - start
@@ -155,12 +155,11 @@ def plot_accuracy(runs:pd.DataFrame, # As `compare` returns
         acc = last[last.model == name].accuracy
         ax.bar(i, acc.mean(), color=model_color(name), alpha=0.35, width=0.6)
         ax.plot([i]*len(acc), acc, 'o', ms=4, color=model_color(name))
-        ax.annotate(f"{acc.mean():.3f}", (i, acc.max()), xytext=(0, 4), textcoords='offset points',
-                    ha='center', fontsize=9)
+        ax.annotate(f"{acc.mean():.3f}", (i, 0), xytext=(0, 4), textcoords='offset points', ha='center')
     if ceiling:
         ax.axhline(ceiling, color='#777777', ls=':', lw=1)
-        ax.annotate("can be known", (-0.4, ceiling), xytext=(0, 2), textcoords='offset points', fontsize=8,
-                    color='#777777')
+        ax.annotate("can be known", (-0.4, ceiling), xytext=(0, 2), textcoords='offset points', fontsize=9,
+                    color='#666666')
     ax.set(xticks=range(len(names)), xticklabels=names, ylabel='validation accuracy', ylim=(0, 1.08))
     return ax
 
@@ -180,6 +179,7 @@ def plot_losses(runs:pd.DataFrame, # As `compare` returns
     labels = dict(train_loss='training loss (nats a token)', valid_loss='validation loss (nats a token)',
                   accuracy='validation accuracy')
     ax.set(xlabel='epoch', ylabel=labels.get(column, column))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(ncols=2, fontsize=8)
     return ax
 

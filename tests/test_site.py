@@ -148,21 +148,33 @@ def outputs(nb):
                      for c in cells(root/"nbs"/nb, "code") for o in c["outputs"])
 
 
+def accuracies(nb):
+    "Mean, lowest and highest of each model in the first table of the ladder"
+    rows = re.findall(r"(LMModel\d) +\d+ .*?((?: +0\.\d{3}){3})\n", outputs(nb) + "\n")
+    return dict(rows[:7])
+
+
 def test_home_quotes_the_chapters():
     "The figures of the front page are those that the cells of the chapters print"
-    text = "\n".join(c["source"] for c in cells(root/"index.ipynb"))
-    rows = re.findall(r"^\|[^|]+\| (\d\.\d{3}) \|[^|]+\| \[chapter \d+\]\((\w+\.ipynb)", text, re.M)
-    assert len(rows) > 8
-    for figure, nb in rows:
+    text = "\n".join(c["source"] for c in cells(root/"index.ipynb", "markdown"))
+    rows = re.findall(r"^\|(.*)\| \[chapter \d+\]\((\w+\.ipynb)", text, re.M)
+    figures = [(o, nb) for row, nb in rows for o in re.findall(r"\b\d\.\d{3}\b", row)]
+    assert len(figures) > 12
+    for figure, nb in figures:
         assert figure in outputs(nb), f"index.ipynb quotes {figure}, which {nb} does not print"
     verses = re.search(r"15_verses.*?is at (\d\.\d+)\.", text).group(1)
     assert verses in outputs("15_verses.ipynb")
-    here, there = outputs("index.ipynb"), outputs("07_train.ipynb")
-    for i in range(1, 8):
-        quoted = re.search(rf"LMModel{i} +\d+ +\d+ +([\d. ]+)", here).group(1).split()
-        exact = [o.split() for o in re.findall(rf"LMModel{i} +\d+ +\d+ +([\d. ]+)", there)]
-        off = [max(abs(float(a) - float(b)) for a, b in zip(quoted, o)) for o in exact]
-        assert min(off) <= 0.00051, f"model {i} has other figures in index.ipynb than in chapter 7"
+    by_chapters = "\n".join(outputs(p.name) for p in chapters)
+    for line in re.findall(r"^- \*\*.*", text, re.M):
+        for o in re.findall(r"\b\d\.\d{3}\b", line): assert o in by_chapters, line
+    counted = re.search(r"LMModel7 gets (\d+) words.*LMModel6 (\d+)", text)
+    for model, n in zip(("LMModel7", "LMModel6"), counted.groups(), strict=True):
+        assert re.search(rf"{model} +0\.\d+ +{n}\.0", outputs("08_generate.ipynb")), f"{n} words by {model}"
+    here, there = accuracies("index.ipynb"), accuracies("07_train.ipynb")
+    assert len(here) == 7
+    for model, quoted in here.items():
+        off = [abs(float(a) - float(b)) for a, b in zip(quoted.split(), there[model].split(), strict=True)]
+        assert max(off) <= 0.00051, f"{model} has other figures in index.ipynb than in chapter 7"
 
 
 def test_colab_finds_an_install_cell(texts):

@@ -178,7 +178,7 @@ def test_dropout_must_be_a_share(p):
         unroll_lstm(torch.randn(2, 3, 5), lstm_params(nn.LSTM(5, 8)), dropout=p)
 
 
-@pytest.mark.parametrize('name', ['vocab_sz', 'n_hidden', 'n_layers'])
+@pytest.mark.parametrize('name', ['vocab_sz', 'n_hidden', 'n_layers', 'n_emb'])
 def test_sizes_must_be_positive(name):
     sizes = dict(vocab_sz=5, n_hidden=4, n_layers=1) | {name: 0}
     with pytest.raises(ValueError, match=name): UnrolledLM(**sizes)
@@ -286,6 +286,29 @@ def test_config_and_switches_survive(tmp_path):
     save_lm(model, vocab, tmp_path/'m')
     again, _ = load_lm(tmp_path/'m')
     assert again.config == model.config and again.carry and not again.training
+
+
+@pytest.mark.parametrize('n_emb', [3, 40])
+def test_the_embedding_has_a_width_of_its_own(n_emb, tmp_path):
+    set_seed(0)
+    model = UnrolledLM(len(vocab), 16, n_layers=2, n_emb=n_emb).eval()
+    x = torch.randint(len(vocab), (3, 7))
+    loop = model.unroll(x)[0]
+    model.fused = True
+    close(model.unroll(x)[0], loop, 1e-5)
+    assert model.i_h.weight.shape == (len(vocab), n_emb)
+    save_lm(model, vocab, tmp_path/'m')
+    again, _ = load_lm(tmp_path/'m')
+    assert torch.equal(again.unroll(x)[0], model.unroll(x)[0]) and again.config == model.config
+
+
+def test_a_model_saved_before_the_embedding_had_a_width_loads(tmp_path):
+    model = UnrolledLM(len(vocab), 16)
+    save_lm(model, vocab, tmp_path/'m')
+    about = json.loads((tmp_path/'m.json').read_text(encoding='utf-8'))
+    assert about['config'].pop('n_emb') == 16
+    (tmp_path/'m.json').write_text(json.dumps(about), encoding='utf-8')
+    assert load_lm(tmp_path/'m')[0].config == model.config
 
 
 def test_half_written_checkpoints_are_ignored(tmp_path):

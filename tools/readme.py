@@ -9,6 +9,11 @@ from project import cells, joined, root
 
 images = "nbs/images"
 note = "<!-- Made from index.ipynb by `make readme`. Edit the notebook, not this file. -->\n\n"
+# For GitHub alone: the site asks no other host for anything
+home = "https://github.com/lmfromscratch/lmfromscratch"
+badges = f"""[![Tests]({home}/actions/workflows/site.yml/badge.svg)]({home}/actions/workflows/site.yml)
+[![Python 3.10 to 3.13](https://img.shields.io/badge/Python-3.10%20to%203.13-0072b2)]({home}/blob/main/settings.ini)
+[![Licence: Apache 2.0](https://img.shields.io/badge/licence-Apache%202.0-0072b2)]({home}/blob/main/LICENSE)"""
 re_directive = re.compile(r"^#\| *([\w-]+):? *(.*)\n", re.M)
 re_link = re.compile(r"^```.*?^```|(\]\()([^)\s#]+)", re.M | re.S)
 re_callout = re.compile(r"^::: *\{\.callout-(\w+)[^}]*\}\n(.*?)\n:::[ \t]*$", re.M | re.S)
@@ -61,8 +66,10 @@ def made(root=root):
         flags = dict(re_directive.findall(c["source"]))
         if "hide" in flags: continue
         if flags.get("echo") != "false": parts.append(f"```python\n{re_directive.sub('', c['source'])}\n```")
-        parts += [output(o, flags.get("fig-alt", "").strip(), pictures) for o in c["outputs"]]
-    text = note + "\n\n".join(filter(None, parts)) + "\n"
+        shown = [output(o, flags.get("fig-alt", "").strip(), pictures) for o in c["outputs"]]
+        parts += [f"[{o}]({flags['fig-link']})" if "fig-link" in flags else o for o in shown]
+    title, *rest = filter(None, parts)
+    text = note + "\n\n".join([title, badges, *rest]) + "\n"
     return {"README.md": text.encode(), **pictures}
 
 

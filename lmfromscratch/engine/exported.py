@@ -36,14 +36,16 @@ def _open_graph(data, what, threads=1):
 @torch.no_grad()
 def check_graph(graph,    # `onnx.ModelProto`, fp32
                 model:LM, # What it was made of
-                eps:float=1e-4): # Largest difference, as a share of the largest number if that is above 1
+                eps:float=1e-4, # Largest difference, as a share of the largest number if that is above 1
+                sizes=((1, 1), (3, 7), (1, 300))): # Rows and tokens; the first begins with an empty past
     "Complain unless `graph` computes what `model` does"
     model, name = deepcopy(model).cpu().float().eval(), type(model).__name__
-    frozen = (f"The file would not compute what {name} does. A Python loop over time steps is "
-              "frozen when it is traced: use nn.LSTM, nn.GRU or nn.RNN.")
+    frozen = (f"The file would not compute what {name} does. A Python loop over time steps, or an "
+              "`if`, is frozen when it is traced: use nn.LSTM, nn.GRU or nn.RNN, and torch.where.")
     session = _open_graph(graph.SerializeToString(), f'the graph of {name}')
     rng = torch.Generator().manual_seed(0)
-    for bs, sl, past in ((1, 1, 0.), (3, 7, 1.)):
+    for i, (bs, sl) in enumerate(sizes):
+        past = float(i > 0)
         x = torch.randint(session.get_outputs()[0].shape[-1], (bs, sl), generator=rng)
         state = [past*torch.rand(o.shape[0], bs, o.shape[2], generator=rng) for o in session.get_inputs()[1:]]
         output, new = model.unroll(x, None if not past else tuple(state) if len(state) > 1 else state[0])
@@ -51,7 +53,10 @@ def check_graph(graph,    # `onnx.ModelProto`, fp32
         except Exception as e: raise UnfitModel(f"{frozen} ONNX Runtime says: {e}") from e
         want = logits_of(output).softmax(-1)
         if want.ndim == 2: probs = probs[:, -1] # The model keeps its last answer only
-        for a, b in zip([probs, *got], [want, *state_list(new)]):
+        pairs = zip([probs, *got], [want, *state_list(new)])
+        # After many tokens rounding may have grown large. What is said of the first few must not depend on it
+        if sl > 7: pairs = [(probs[:, :7], want[:, :7])] if want.ndim == 3 else []
+        for a, b in pairs:
             if not b.isfinite().all(): raise ValueError(f"The weights of {name} are broken: no numbers.")
             off = (a-b).abs().max() / max(1, b.abs().max()) if a.shape == b.shape else math.inf
             if not off < eps: raise UnfitModel(f"{frozen} At {bs} x {sl} it is off by {off:.1g}.")
