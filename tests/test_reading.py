@@ -9,6 +9,7 @@ from fastcore.test import test_close as close
 from torch import nn
 
 from lmfromscratch.all import *
+from lmfromscratch.engine.cli import score_command
 from lmfromscratch.reading import *
 
 vocab = Vocab([str(i) for i in range(12)])
@@ -195,6 +196,23 @@ def test_learning_twice_with_one_object_is_the_same():
     for learn in (LearnSGD(0.3), LearnRMS(1e-2, 0.01), LearnRMS(1e-2, 0.01, rms)):
         a, b = [reading_table(model, vocab, ids, learn, ways["cache"]["cache"], segment=4) for _ in range(2)]
         pd.testing.assert_frame_equal(a, b)
+
+
+def test_score_command_reads_the_text_once_a_row(tmp_path, monkeypatch, capsys):
+    "Stateful, windows, cache, dynamic: a reading each, with the numbers that the functions give"
+    model, words = load_lm(pretrained_file("model7"))
+    text = " ".join(number_tokens(human_numbers()[9000:9060]))
+    (tmp_path/"words.txt").write_text(text)
+    seen, unroll = [], LMModel7.unroll
+    def counted(self, x, state=None):
+        seen.append(x.numel())
+        return unroll(self, x, state)
+    monkeypatch.setattr(LMModel7, "unroll", counted)
+    score_command("model7", tmp_path/"words.txt", cache=True, dynamic=True)
+    assert sum(seen) == 4 * (len(words.encode(text)) - 1)
+    out = {o.split()[0]: float(o.split()[-3]) for o in capsys.readouterr().out.splitlines()[2:]}
+    close(out["cache"], cache_score(model, words, text, 10., .5, 1000).nats["cache"], eps=1e-4)
+    close(out["dynamic"], dynamic_score(model, words, text, .05, 16).nats["dynamic"], eps=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -213,7 +213,7 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     "Nats, bits and perplexity of a text, by token"
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.engine.scoring import score
-    from lmfromscratch.reading import LearnRMS, LearnSGD, cache_score, dynamic_score
+    from lmfromscratch.reading import Cache, LearnRMS, LearnSGD, reading_score, reading_table
     from lmfromscratch.verses import score_verses
     for flag, on, options in (('--cache', cache, dict(theta=theta, share=share, memory=memory)),
                               ('--dynamic', dynamic, dict(rate=rate, segment=segment))):
@@ -236,17 +236,19 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     shown = sys.stderr.isatty()
     if opened.of_verses: return print_scores(score_verses(model, ids, progress=shown))
     table = score(model, vocab, ids, window, progress=shown)
+    def read(name, **how): # Each row costs one reading of the text
+        t = reading_table(model, vocab, ids, progress=shown, **how)
+        table.loc[name] = reading_score({name: t}, vocab).loc[name]
     if cache:
         how = dict(theta=0.6, weight=0.1, window=2000)
         if vocab.sep: how = dict(theta=10., weight=0.5, window=1000)
         how |= given(dict(theta=theta, weight=share, window=memory))
-        table.loc['cache'] = cache_score(model, vocab, ids, **how, progress=shown).loc['cache']
+        read('cache', cache=Cache(**how))
     if dynamic: # SGD for words, a rate for each weight for characters
         learn, how = LearnRMS, dict(lr=2e-3, segment=32)
         if vocab.sep: learn, how = LearnSGD, dict(lr=0.05, segment=16)
         how |= given(dict(lr=rate, segment=segment))
-        how |= dict(learn=learn(how.pop('lr')), progress=shown)
-        table.loc['dynamic'] = dynamic_score(model, vocab, ids, **how).loc['dynamic']
+        read('dynamic', learn=learn(how['lr']), segment=how['segment'])
     print_scores(table)
 
 def ids_of_text(opened, text:Path):
