@@ -11,7 +11,7 @@ from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
 
 from .data import TextTooShort
-from .engine.reader import DataReader
+from .engine.reader import DataReader, takes_columns
 
 # %% ../nbs/09_numpy_rnn.ipynb #d5bb46e4
 def log_softmax(z # Scores, `(..., vocab_size)`
@@ -29,8 +29,7 @@ class RNN:
                  vocab_size:int=65,       # Number of characters
                  seq_length:int=25,       # Characters in a window: so far back go the gradients
                  learning_rate:float=0.1, # Of Adagrad
-                 seed:int=0,              # For the first weights and for sampling
-                 dtype=np.float32,        # float32 is faster; float64 is for checks
+                 seed:int=0, dtype=np.float32, # For first weights and sampling; float64 is for checks
                  start:float=25.):        # What Adagrad's memory starts at; 0 as it is usually written
         for name, v in (('hidden_size', hidden_size), ('vocab_size', vocab_size), ('seq_length', seq_length)):
             if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
@@ -44,7 +43,6 @@ class RNN:
         self.V = uniform(vocab_size, hidden_size)  # hidden to output
         self.b, self.c = np.zeros(hidden_size, dtype), np.zeros(vocab_size, dtype)
         self.memory = {k: np.full_like(w, start) for k, w in self.params.items()}
-
     @property
     def params(self): return {k: getattr(self, k) for k in self.names} # Name -> weight
 
@@ -67,9 +65,26 @@ def loss(self:RNN, logps, targets) -> float: # From `forward`, and ids, `(seq_le
     "How surprised the model is by what comes"
     return -logps[np.arange(len(targets)), targets].sum()
 
+# %% ../nbs/09_numpy_rnn.ipynb #ff593f79
+@patch
+def backward(self:RNN, inputs, targets, hs, logps # ids, `(seq_length,)`, and what `forward` made of them
+            ) -> dict: # Name -> gradient of the summed loss; 'h': of the state before the window
+    "Backpropagation through the time of the window"
+    xs, dos = self.one_hot(inputs), np.exp(logps) - self.one_hot(targets)
+    d = {k: np.zeros_like(w) for k, w in self.params.items()}
+    dh_next = np.zeros_like(hs[0])
+    for t in reversed(range(len(inputs))):
+        d['V'] += np.outer(dos[t], hs[t+1])
+        d['c'] += dos[t]
+        da = (1 - hs[t+1]**2) * (self.V.T @ dos[t] + dh_next) # (hidden_size,)
+        d['U'] += np.outer(da, xs[t])
+        d['W'] += np.outer(da, hs[t])
+        d['b'] += da
+        dh_next = self.W.T @ da
+    return d | {'h': dh_next}
+
 # %% ../nbs/09_numpy_rnn.ipynb #4d7b556a
-def numeric_gradients(rnn,             # A model in float64
-                      inputs, targets, h, # ids, and the state before in float64
+def numeric_gradients(rnn, inputs, targets, h, # A model in float64, ids, and the state before in float64
                       eps:float=1e-5   # How far to go up and down
                      ) -> dict: # Name -> gradient; 'h': of the state before
     "Gradients by trying: two forward passes for each number"
@@ -93,25 +108,7 @@ def relative_errors(a:dict, b:dict # Name -> gradient, the same names in both
     norm = np.linalg.norm
     return {k: float(norm(a[k]-b[k]) / (max(norm(a[k]), norm(b[k])) or 1)) for k in a}
 
-# %% ../nbs/09_numpy_rnn.ipynb #ff593f79
-@patch
-def backward(self:RNN, inputs, targets, hs, logps # ids, `(seq_length,)`, and what `forward` made of them
-            ) -> dict: # Name -> gradient of the summed loss; 'h': of the state before the window
-    "Backpropagation through the time of the window"
-    xs, dos = self.one_hot(inputs), np.exp(logps) - self.one_hot(targets)
-    d = {k: np.zeros_like(w) for k, w in self.params.items()}
-    dh_next = np.zeros_like(hs[0])
-    for t in reversed(range(len(inputs))):
-        d['V'] += np.outer(dos[t], hs[t+1])
-        d['c'] += dos[t]
-        da = (1 - hs[t+1]**2) * (self.V.T @ dos[t] + dh_next) # (hidden_size,)
-        d['U'] += np.outer(da, xs[t])
-        d['W'] += np.outer(da, hs[t])
-        d['b'] += da
-        dh_next = self.W.T @ da
-    return d | {'h': dh_next}
-
-# %% ../nbs/09_numpy_rnn.ipynb #af549731
+# %% ../nbs/09_numpy_rnn.ipynb #6d97e349
 @patch
 def update(self:RNN, d): # Name -> gradient
     "One step of Adagrad with the gradients clipped to -5 to 5"
@@ -120,7 +117,6 @@ def update(self:RNN, d): # Name -> gradient
         self.memory[k] += g*g
         w -= self.learning_rate * g / (np.sqrt(self.memory[k]) + self.eps)
 
-# %% ../nbs/09_numpy_rnn.ipynb #6d97e349
 @patch
 def train_step(self:RNN, reader:DataReader) -> float: # Nats per character of this window
     "One window: forward, backward, update"
@@ -137,33 +133,6 @@ def train_step(self:RNN, reader:DataReader) -> float: # Nats per character of th
     self.losses.append(loss)
     self.smooth_loss = 0.999*self.smooth_loss + 0.001*loss
     return loss
-
-# %% ../nbs/09_numpy_rnn.ipynb #c7784f38
-def _check_reader(rnn, reader, *names):
-    for name in names:
-        if getattr(rnn, name) != getattr(reader, name):
-            raise ValueError(f"The reader has another {name}: make the model with {name}=reader.{name}.")
-
-@patch
-def train(self:RNN,
-          reader:DataReader,
-          steps:int=1000,     # Windows to train on, from here
-          callback=None, progress:bool=True): # Called with the model after each step; show a bar
-    "Train for `steps` steps; Ctrl-C ends it earlier and leaves a model that can be used and trained on"
-    _check_reader(self, reader, 'vocab_size', 'seq_length')
-    if reader.batch_size is not None and not self.reads_batches:
-        raise ValueError("RNN reads one stream: make the reader without batch_size, or use BatchRNN.")
-    if steps < 1: raise ValueError(f"steps must be 1 or more, not {steps}.")
-    start, bar = self.steps, progress_bar(range(steps)) if progress else range(steps)
-    try:
-        for _ in bar:
-            self.train_step(reader)
-            if progress: bar.comment = f"{self.smooth_loss:.3f} nats"
-            if callback: callback(self)
-    except KeyboardInterrupt:
-        print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
-              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: "
-              "sample, or train on.")
 
 # %% ../nbs/09_numpy_rnn.ipynb #21d89109
 @patch
@@ -188,6 +157,36 @@ def sample(self:RNN,
         ids.append(ix)
     return ids
 
+# %% ../nbs/09_numpy_rnn.ipynb #c7784f38
+def _check_reader(rnn, reader, *names):
+    if differ := [o for o in names if getattr(rnn, o) != getattr(reader, o)]:
+        raise ValueError("The reader has another {0}: make the model with {0}=reader.{0}.".format(*differ))
+
+def _report(rnn, reader, n=200): # What it would write from here, and how far it is
+    h, ix = rnn.h.reshape(-1, rnn.hidden_size)[0], int(reader.streams[0, reader.pointer])
+    print(reader.decode(rnn.sample(h, ix, n, seed=rnn.steps)))
+    print(f"\niter {rnn.steps}, loss {rnn.smooth_loss:.6f}\n")
+
+@patch
+def train(self:RNN, reader:DataReader,
+          steps:int=1000,     # Windows to train on, from here
+          callback=None, progress:bool=True): # Called after each step; show a bar, and a sample every 500
+    "Train for `steps` steps; Ctrl-C ends it earlier and leaves a model that can be used and trained on"
+    _check_reader(self, reader, 'vocab_size', 'seq_length')
+    if reader.batch_size is not None and not self.reads_batches:
+        raise ValueError("RNN reads one stream: make the reader without batch_size, or use BatchRNN.")
+    if steps < 1: raise ValueError(f"steps must be 1 or more, not {steps}.")
+    start, bar = self.steps, progress_bar(range(steps)) if progress else range(steps)
+    try:
+        for _ in bar:
+            self.train_step(reader)
+            if progress: bar.comment = f"{self.smooth_loss:.3f} nats"
+            if progress and not self.steps % 500: _report(self, reader)
+            if callback: callback(self)
+    except KeyboardInterrupt:
+        print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
+              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: sample, or train on.")
+
 # %% ../nbs/09_numpy_rnn.ipynb #6edb574f
 @patch
 def predict(self:RNN,
@@ -203,7 +202,6 @@ def predict(self:RNN,
     for ix in ids[:-1]: h = self.next_state(h, ix)
     return start + reader.decode(self.sample(h, ids[-1], n, seed))
 
-# %% ../nbs/09_numpy_rnn.ipynb #71f42629
 @patch
 def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the reader holds out
            ) -> float: # Nats per character; divided by ln 2: bits
@@ -217,6 +215,8 @@ def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the rea
         hs, logps = self.forward(ids[i:i+len(targets)], h)
         total, h = total + float(self.loss(logps, targets)), hs[-1]
     return total / (len(ids)-1)
+
+takes_columns(RNN) # It answers to the names of min-char-rnn, too
 
 # %% ../nbs/09_numpy_rnn.ipynb #7e14f91b
 def _by_step(x): return x.reshape(-1, x.shape[-1]) # Time and rows in one axis

@@ -195,6 +195,79 @@ def test_dtype_stays(cls, dtype):
     assert {o.dtype for o in (*rnn.params.values(), *rnn.memory.values(), rnn.h)} == {np.dtype(dtype)}
 
 
+# --- the names of min-char-rnn's retelling: columns in dictionaries
+
+def by_columns(rnn, reader, steps):
+    "That program's loop, word for word"
+    for _ in range(steps):
+        if reader.just_started(): hprev = np.zeros((rnn.hidden_size, 1))
+        inputs, targets = reader.next_batch()
+        xs, hs, ps = rnn.forward(inputs, hprev)
+        dU, dW, dV, db, dc = rnn.backward(xs, hs, ps, targets)
+        loss = rnn.loss(ps, targets)
+        rnn.update_model(dU, dW, dV, db, dc)
+        hprev = hs[rnn.seq_length-1]
+    return loss
+
+
+def test_columns_are_our_rows():
+    reader, rnn = make()
+    x, y = reader.next_batch()
+    hprev = np.random.default_rng(1).uniform(-1, 1, (20, 1))
+    xs, hs, ps = rnn.forward(list(x), hprev)
+    states, logps = rnn.forward(x, hprev[:, 0].astype(np.float32))
+    n = rnn.vocab_size
+    assert set(xs) == set(ps) == set(range(25)) and set(hs) == set(range(-1, 25))
+    assert {o.shape for o in (*xs.values(), *ps.values())} == {(n, 1)} and hs[24].shape == (20, 1)
+    np.testing.assert_allclose(np.hstack([hs[t] for t in range(-1, 25)]).T, states, rtol=1e-6)
+    np.testing.assert_allclose(np.hstack([ps[t] for t in range(25)]).T, np.exp(logps), rtol=1e-6)
+    assert all(xs[t][x[t], 0] == 1 and xs[t].sum() == 1 for t in range(25))
+    assert rnn.loss(ps, list(y)) == pytest.approx(rnn.loss(logps, y), rel=1e-5)
+    ours, theirs = rnn.backward(x, y, states, logps), rnn.backward(xs, hs, ps, list(y))
+    assert [o.shape for o in theirs] == [(20, n), (20, 20), (n, 20), (20, 1), (n, 1)]
+    for k, o in zip(rnn.names, theirs):
+        np.testing.assert_allclose(o.reshape(ours[k].shape), np.clip(ours[k], -5, 5), rtol=1e-3, atol=1e-5)
+    scores = rnn.V @ hs[24] + rnn.c[:, None]
+    np.testing.assert_allclose(rnn.softmax(scores), ps[24], rtol=1e-5)
+    assert rnn.softmax(np.array([0., 1e4])).tolist() == [0, 1]
+
+
+def test_columns_train_as_rows():
+    for dtype, by in ((np.float64, 1e-9), (np.float32, .1)):
+        (reader1, _), (reader2, _) = make(), make()
+        a, b = (RNN(20, reader1.vocab_size, dtype=dtype) for _ in range(2))
+        loss = by_columns(a, reader1, 60)
+        b.train(reader2, 60, progress=False)
+        for k in a.names: np.testing.assert_allclose(a.params[k], b.params[k], atol=by)
+        assert loss/25 == pytest.approx(b.losses[-1], abs=by) and a.params['c'].any()
+        assert {o.dtype for o in a.params.values()} == {np.dtype(dtype)}
+
+
+def test_gradients_in_columns_are_clipped():
+    reader, rnn = make()
+    x, y = reader.next_batch()
+    rnn.V *= 1000
+    xs, hs, ps = rnn.forward(x, np.zeros((20, 1)))
+    with np.errstate(all='raise', under='ignore'): d = rnn.backward(xs, hs, ps, y)
+    assert max(abs(o).max() for o in d) == 5 and all(np.isfinite(o).all() for o in d)
+
+
+@pytest.mark.parametrize('cls, bs', [(RNN, None), (BatchRNN, 2)])
+def test_train_shows_a_sample_every_500(cls, bs, capsys):
+    reader, rnn = make(cls=cls, batch_size=bs, seq_length=5)
+    rnn.train(reader, 499)
+    assert 'iter' not in capsys.readouterr().out
+    rnn.train(reader, 501)
+    out = capsys.readouterr().out
+    at = [int(o.split(',')[0]) for o in out.split('iter ')[1:]]
+    assert at == [500, 1000]
+    sample, line = out.split('\niter 1000, ')
+    assert f'loss {rnn.smooth_loss:.6f}' in line and len(sample) > 300
+    quiet = make(cls=cls, batch_size=bs, seq_length=5)
+    quiet[1].train(quiet[0], 1000, progress=False)
+    assert capsys.readouterr().out == '' and quiet[1].losses == rnn.losses
+
+
 # --- Ctrl-C
 
 @pytest.mark.parametrize('where', ['reader', 'callback', 'update'])
