@@ -80,8 +80,7 @@ def one_run(text, recipe, muon, window, folder, **settings):
     run.train()
     nats = score(run.model, run.vocab, run.data.valid, window).nats
     s = run.settings
-    about = dict(parameters=n_params(run.model), threads=s.threads, bf16=s.bf16, scored_on=len(run.data.valid))
-    return about, dict(
+    return dict(parameters=n_params(run.model), threads=s.threads, bf16=s.bf16), dict(
         seed=s.seed, stateful=round(nats.iloc[0], 4), windows=round(nats.iloc[1], 4), steps=run.step,
         seconds=round(run.seconds), characters=run.data.characters(run.step),
         training=round(float(run.rows[-1]['train_loss']), 3))
@@ -94,7 +93,7 @@ def record(file, what, recipe, res, runs):
     row = dict(date=time.strftime('%Y-%m-%d'), recipe=recipe, what=what, part=res['part'])
     for way in ('windows', 'stateful'):
         row |= {way: mean(way), f'{way} lowest': res[way]['lowest'], f'{way} highest': res[way]['highest']}
-    row |= dict(seeds=len(runs), steps=mean('steps'), characters=mean('characters'), seconds=mean('seconds'))
+    row |= dict(seeds=len(runs)) | {k: mean(k) for k in ('steps', 'characters', 'seconds')}
     row |= {k: res[k] for k in ('step_time', 'parameters', 'threads', 'bf16')} | dict(machine=machine())
     row |= dict(commit=subprocess.run(git, cwd=root, capture_output=True, text=True).stdout.strip())
     rows = [pd.read_csv(file)] if file.exists() else []
@@ -113,6 +112,7 @@ def main():
     p.add_argument('--muon', type=float, default=0., metavar='RATE', help="of Muon, for recurrent matrices")
     p.add_argument('--tune', action='store_true', help="hold out the end of the training part instead")
     p.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    p.add_argument('--bf16', action='store_true', help="with --steps: compute in bfloat16, not in float32")
     p.add_argument('--threads', type=int, default=None, help="one for each core if not given")
     p.add_argument('--window', type=int, default=256)
     p.add_argument('--record', type=Path, metavar='CSV', help="add a row to this table")
@@ -123,7 +123,7 @@ def main():
     plain = text_recipes[args.recipe]
     settings = {k: json.loads(v) for k, v in (o.split('=') for o in args.set)}
     recipe = changed(plain, settings, {'n_hidden', 'n_layers', 'n_emb', 'dropout', 'emb_dropout'})
-    common, longer = dict(threads=args.threads, bf16=None if args.steps is None else False), 1.
+    common, longer = dict(threads=args.threads, bf16=None if args.steps is None else args.bf16), 1.
     with tempfile.TemporaryDirectory() as tmp:
         if args.steps:
             pair = [begin(plays, Path(tmp)/n, r, m, steps=100_000, **common)
@@ -134,8 +134,9 @@ def main():
         runs = [one_run(plays, recipe, args.muon, args.window, Path(tmp)/f'seed{o}', seed=o, **common)
                 for o in args.seeds]
     about, runs = runs[0][0], [o for _, o in runs]
+    part = 'end of the training part' if args.tune else 'held out'
     res = dict(recipe=args.recipe, changed=settings | (dict(muon=args.muon) if args.muon else {}),
-               part='end of the training part' if args.tune else 'held out', window=args.window, step_time=round(longer, 3), **about)
+               part=part, window=args.window, step_time=round(longer, 3), **about)
     for way in ('stateful', 'windows'):
         nats = [o[way] for o in runs]
         res[way] = dict(mean=round(float(np.mean(nats)), 4), lowest=min(nats), highest=max(nats))
