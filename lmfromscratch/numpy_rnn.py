@@ -27,7 +27,7 @@ class RNN:
     def __init__(self,
                  hidden_size:int=100,     # Width of the state
                  vocab_size:int=65,       # Number of characters
-                 seq_length:int=25,       # Characters in a window: so far back go the gradients
+                 seq_length:int=25,       # Characters in a window: gradients go back no further
                  learning_rate:float=0.1, # Of Adagrad
                  seed:int=0, dtype=np.float32, # For first weights and sampling; float64 is for checks
                  start:float=25.):        # What Adagrad's memory starts at; 0 as it is usually written
