@@ -127,7 +127,7 @@ def _colored(vocab, text, strength, notes, **kwargs):
     plain = len(tokens) - len(notes)
     return colored_text(vocab, tokens, [0.]*plain + list(strength), ['']*plain + notes, **kwargs)
 
-def show_errors(model, vocab:Vocab, text, before='' # As in `letter_table`
+def show_errors(model, vocab:Vocab, text, before='' # All four as in `letter_table`
                ) -> ColoredText:
     "The true text; a token is coloured where the model would have said another, deeper the surer it was"
     table = letter_table(model, vocab, text, before)
@@ -136,7 +136,7 @@ def show_errors(model, vocab:Vocab, text, before='' # As in `letter_table`
              for o, w in zip(table.itertuples(), wrong)]
     return _colored(vocab, text, wrong * (.15 + .85*table.sure), notes)
 
-def show_surprise(model, vocab:Vocab, text, before='', # As in `letter_table`
+def show_surprise(model, vocab:Vocab, text, before='', # These four as in `letter_table`
                   full:float=8. # Bits for the full colour
                  ) -> ColoredText:
     "The true text, each token coloured by its surprise in bits"

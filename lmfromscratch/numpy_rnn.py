@@ -168,9 +168,9 @@ def _report(rnn, reader, n=200): # What it would write from here, and how far it
     print(f"\niter {rnn.steps}, loss {rnn.smooth_loss:.6f}\n")
 
 @patch
-def train(self:RNN, reader:DataReader,
-          steps:int=1000,     # Windows to train on, from here
-          callback=None, progress:bool=True): # Called after each step; show a bar, and a sample every 500
+def train(self:RNN, reader:DataReader, steps:int=1000, # Windows to train on, from here
+          callback=None,      # Called with the model after each step
+          progress:bool=True):# Show a bar, and a sample every 500
     "Train for `steps` steps; Ctrl-C ends it earlier and leaves a model that can be used and trained on"
     _check_reader(self, reader, 'vocab_size', 'seq_length')
     if reader.batch_size is not None and not self.reads_batches:
