@@ -185,7 +185,7 @@ def train(self:RNN, reader:DataReader, steps:int=1000, # Windows to train on, fr
             if callback: callback(self)
     except KeyboardInterrupt:
         print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
-              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: sample, or train on.")
+              f"loss {self.smooth_loss:.3f} nats per character. It keeps its weights: sample, or train on.")
 
 # %% ../nbs/09_numpy_rnn.ipynb #6edb574f
 @patch
