@@ -88,8 +88,9 @@ def one_run(text, recipe, muon, window, folder, **settings):
 
 def record(file, **about):
     "A row more in the table of chapter 12"
-    commit = subprocess.run(['git', 'describe', '--always', '--dirty'], cwd=root, capture_output=True, text=True)
-    row = dict(date=time.strftime('%Y-%m-%d'), **about, machine=machine(), commit=commit.stdout.strip())
+    git = ['git', 'describe', '--always', '--dirty']
+    commit = subprocess.run(git, cwd=root, capture_output=True, text=True).stdout.strip()
+    row = dict(date=time.strftime('%Y-%m-%d'), **about, machine=machine(), commit=commit)
     rows = [pd.read_csv(file)] if file.exists() else []
     pd.concat([*rows, pd.DataFrame([row])]).to_csv(file, index=False)
 
@@ -129,8 +130,8 @@ def main():
         part = 'end of the training part' if args.tune else 'held out'
         res, runs = dict(recipe=args.recipe, what=what, part=part, step_time=round(longer, 3)), []
         for seed in args.seeds:
-            about, run = one_run(plays, recipe, args.muon, args.window, Path(tmp)/f'seed{seed}', seed=seed,
-                                 **common)
+            folder = Path(tmp)/f'seed{seed}'
+            about, run = one_run(plays, recipe, args.muon, args.window, folder, seed=seed, **common)
             if args.record: record(args.record, **res, **run, **about)
             runs.append(run)
     res |= dict(window=args.window, weights='last step', **about)
