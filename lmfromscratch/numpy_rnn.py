@@ -184,8 +184,8 @@ def train(self:RNN, reader:DataReader,
             if progress and not self.steps % 500: _report(self, reader)
             if callback: callback(self)
     except KeyboardInterrupt:
-        print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed loss "
-              f"{self.smooth_loss:.3f} nats per character. Its weights are kept: sample, or train on.")
+        print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
+              f"loss {self.smooth_loss:.3f} nats per character. Its weights are kept: sample, or train on.")
 
 # %% ../nbs/09_numpy_rnn.ipynb #6edb574f
 @patch
