@@ -209,7 +209,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("names", nargs="*", help="notebooks to run; all if none is given")
     p.add_argument("--dry-run", action="store_true", help="run and compare, write nothing")
-    p.add_argument("--jobs", type=int, default=os.cpu_count(), help="notebooks at once; not given: one a core")
+    p.add_argument("--jobs", type=int, default=os.cpu_count(), help="notebooks at once, if not one a core")
     args = p.parse_args()
     paths = find(args.names)
     os.chdir(root)
