@@ -86,16 +86,11 @@ def one_run(text, recipe, muon, window, folder, **settings):
         training=round(float(run.rows[-1]['train_loss']), 3))
 
 
-def record(file, what, recipe, res, runs):
+def record(file, **about):
     "A row more in the table of chapter 12"
     git = ['git', 'describe', '--always', '--dirty']
-    mean = lambda k: round(np.mean([o[k] for o in runs]).item(), 4 if k in ('windows', 'stateful') else None)
-    row = dict(date=time.strftime('%Y-%m-%d'), recipe=recipe, what=what, part=res['part'])
-    for way in ('windows', 'stateful'):
-        row |= {way: mean(way), f'{way} lowest': res[way]['lowest'], f'{way} highest': res[way]['highest']}
-    row |= dict(seeds=len(runs)) | {k: mean(k) for k in ('steps', 'characters', 'seconds')}
-    row |= {k: res[k] for k in ('step_time', 'parameters', 'threads', 'bf16')} | dict(machine=machine())
-    row |= dict(commit=subprocess.run(git, cwd=root, capture_output=True, text=True).stdout.strip())
+    commit = subprocess.run(git, cwd=root, capture_output=True, text=True).stdout.strip()
+    row = dict(date=time.strftime('%Y-%m-%d'), **about, machine=machine(), commit=commit)
     rows = [pd.read_csv(file)] if file.exists() else []
     pd.concat([*rows, pd.DataFrame([row])]).to_csv(file, index=False)
 
@@ -115,7 +110,7 @@ def main():
     p.add_argument('--bf16', action='store_true', help="with --steps: compute in bfloat16, not in float32")
     p.add_argument('--threads', type=int, default=None, help="one for each core if not given")
     p.add_argument('--window', type=int, default=256)
-    p.add_argument('--record', type=Path, metavar='CSV', help="add a row to this table")
+    p.add_argument('--record', type=Path, metavar='CSV', help="add a row a run to this table")
     args = p.parse_args()
 
     plays = corpus(args.text)
@@ -131,17 +126,18 @@ def main():
             if settings or args.muon: longer = times_as_long(*pair)
             common['steps'] = round(args.steps/longer)
         else: common['minutes'] = args.minutes
-        runs = [one_run(plays, recipe, args.muon, args.window, Path(tmp)/f'seed{o}', seed=o, **common)
-                for o in args.seeds]
-    about, runs = runs[0][0], [o for _, o in runs]
-    part = 'end of the training part' if args.tune else 'held out'
-    res = dict(recipe=args.recipe, changed=settings | (dict(muon=args.muon) if args.muon else {}),
-               part=part, window=args.window, step_time=round(longer, 3), **about)
+        what = ', '.join(args.set + ([f'muon={args.muon:g}'] if args.muon else [])) or 'as it is'
+        part = 'end of the training part' if args.tune else 'held out'
+        res, runs = dict(recipe=args.recipe, what=what, part=part, step_time=round(longer, 3)), []
+        for seed in args.seeds:
+            folder = Path(tmp)/f'seed{seed}'
+            about, run = one_run(plays, recipe, args.muon, args.window, folder, seed=seed, **common)
+            if args.record: record(args.record, **res, **run, **about)
+            runs.append(run)
+    res |= dict(window=args.window, weights='last step', **about)
     for way in ('stateful', 'windows'):
         nats = [o[way] for o in runs]
         res[way] = dict(mean=round(float(np.mean(nats)), 4), lowest=min(nats), highest=max(nats))
-    what = ', '.join(args.set + ([f'muon={args.muon:g}'] if args.muon else [])) or 'as it is'
-    if args.record: record(args.record, what, args.recipe, res, runs)
     print(json.dumps(res | dict(runs=runs, machine=machine()), indent=1))
 
 
