@@ -27,7 +27,8 @@ function layOut(g, {tokens, sep}, size) {
 
 export function draw({tokens, bits, given, sep, title, told, address}) {
   const canvas = document.createElement('canvas'), g = canvas.getContext('2d')
-  const all = tokens.slice(0, 900), size = [[70, 60], [180, 44], [420, 32]].find(o => all.length < o[0])?.[1] ?? 25
+  const all = tokens.slice(0, 900), n = all.length
+  const size = n < 70 ? 60 : n < 180 ? 44 : n < 420 ? 32 : 25
   const {places, height} = layOut(g, {tokens: all, sep}, size)
   canvas.width = wide
   canvas.height = Math.max(630, height + 250)
