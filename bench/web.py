@@ -115,8 +115,8 @@ def main():
                     start = partial(cold_start, p, chromium, addresses[0], mbits, engine)
                     times = [start()/1000 for _ in range(args.starts)]
                     line = f"at {mbits} Mbit/s, 40 ms" if mbits else "on this machine"
-                    print(f"{engine}: first character {line} after {statistics.median(times):.2f} s, median of "
-                          f"{len(times)} cold starts ({min(times):.2f} to {max(times):.2f})")
+                    print(f"{engine}: first character {line} after {statistics.median(times):.2f} s, "
+                          f"median of {len(times)} cold starts ({min(times):.2f} to {max(times):.2f})")
             for i, (name, model, n) in enumerate((("Bible, 1 x 384", "bible", 4000),
                                                   ("3 x 512, untrained", "big", 1000))):
                 for engine in ("light", "onnx"):

@@ -23,7 +23,7 @@ from ..data import Vocab
 from .models import (ModelFileError, UnfitModel, check_vocab, described, n_params,
                                          read_vocab, writable_folder, write_whole)
 from .scoring import segments, token_logps
-from ..export import (onnx_package, onnx_session, run_session, share_weights, shrink_weights,
+from ..export import (onnx_session, run_session, share_weights, shrink_weights,
                                   state_list, trace_onnx, uniforms, without_loop)
 from ..generate import generate_ids, prompt_ids
 from ..regularize import logits_of
