@@ -114,9 +114,11 @@ class OnnxLM(LM, register=False):
 # %% ../../nbs/engine/exported.ipynb #lightstp
 def lstm_step(x, h, c, W, R, b): # (n_in,), 2 x (n,), (4n, n_in), (4n, n), (2, 4n)
     "The states of an LSTM after one token"
-    a, n = W@x + b[0] + R@h + b[1], len(h)
-    i, o, f = a[:n].sigmoid(), a[n:2*n].sigmoid(), a[2*n:3*n].sigmoid()
-    c = f*c + i*a[3*n:].tanh()
+    a, n = W@x + b[0], len(h)
+    a = a + R@h + b[1]
+    i, o, f = a[:3*n].sigmoid().split(n)
+    g = a[3*n:].tanh()
+    c = f*c + i*g
     return o*c.tanh(), c
 
 def gru_step(x, h, W, R, b): # (n_in,), (n,), (3n, n_in), (3n, n), (2, 3n)

@@ -29,11 +29,13 @@ function linear(W, b, x, at = 0) {
 
 // The states after one token are written over those before it.
 export function lstm(x, h, c, {W, R, b}) {
-  const n = h.length, a = linear(W, b, x), r = linear(R, b, h, 4 * n)
-  for (let k = 0; k < 4 * n; k++) a[k] += r[k]
+  const a = linear(W, b, x), n = h.length
+  const r = linear(R, b, h, 4 * n)
   for (let k = 0; k < n; k++) {
-    const i = sigmoid(a[k]), o = sigmoid(a[n + k]), f = sigmoid(a[2 * n + k])
-    c[k] = f * c[k] + i * Math.tanh(a[3 * n + k])
+    const gate = j => sigmoid(a[j * n + k] + r[j * n + k])
+    const i = gate(0), o = gate(1), f = gate(2)
+    const g = Math.tanh(a[3 * n + k] + r[3 * n + k])
+    c[k] = f * c[k] + i * g
     h[k] = o * Math.tanh(c[k])
   }
 }
