@@ -134,8 +134,8 @@ def rnn_step(x, h, W, R, b, relu=False): # (n_in,), (n,), (n, n_in), (n, n), (2,
     return a.relu() if relu else a.tanh()
 
 # %% ../../nbs/engine/exported.ipynb #lightpln
-_passed = {'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'Concat', 'Constant', 'Cast', 'Mul', 'Identity',
-           'Softmax', 'Pad', 'Shape', 'Gather', 'Sub', 'Reshape', 'ConstantOfShape'}
+_passed = {'Transpose', 'Squeeze', 'Unsqueeze', 'Slice', 'Split', 'Concat', 'Constant', 'Cast', 'Mul',
+           'Identity', 'Softmax', 'Pad', 'Shape', 'Gather', 'Sub', 'Reshape', 'ConstantOfShape'}
 
 def light_plan(graph,     # `onnx.ModelProto`, as `shrink_weights` leaves it
                data:bytes # The same, as it is written to a file
@@ -272,7 +272,8 @@ def export_onnx(model:LM,           # Any model of chapter 03 or later, or one l
                  states={o.name: [layers, 'batch', hidden] for o in theirs.session.get_inputs()[1:]},
                  vocab=vocab_json(vocab, special), prompts=list(prompts), training=training or {},
                  licence=licence, weights=weights, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(),
-                 light=checked_plan(graph, data, theirs), measured=_measure(plain, theirs, vocab, start, text))
+                 light=checked_plan(graph, data, theirs),
+                 measured=_measure(plain, theirs, vocab, start, text))
     try: said = json.dumps(about, ensure_ascii=False, indent=1, allow_nan=False)
     except (TypeError, ValueError) as e: raise ValueError(f"training must fit into JSON: {e}.") from e
     write_whole(folder/onnx_files[0], lambda o: o.write_bytes(data))
