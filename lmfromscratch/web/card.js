@@ -49,7 +49,8 @@ export function draw({tokens, bits, given, sep, title, told, address}) {
   })
   g.fillStyle = soft
   g.font = font(22, 'system-ui, sans-serif')
-  g.fillText(`The stronger the colour, the more it surprised the network: ${told}.`, margin, canvas.height - 85)
+  const said = `The stronger the colour, the more it surprised the network: ${told}.`
+  g.fillText(said, margin, canvas.height - 85)
   g.fillText(address, margin, canvas.height - 48)
   return canvas
 }

@@ -93,7 +93,12 @@ async function newPair() {
   const seed = Math.floor(Math.random() * 2 ** 32)
   const settings = {n: lines ? 400 : n, temperature: 0.8, seed}
   const made = await table.writing(settings, real.ids.slice(0, real.start))
-  if (!lines) made.ids.splice(Math.max(real.start + 20, made.ids.lastIndexOf(table.vocab.stoi.get('\n')) + 1))
+  if (!lines) { // It ends with the speech, or else with a line
+    const end = table.vocab.stoi.get('\n'), over = (id, i) => i > real.start && id === end
+    const speech = made.ids.findIndex((id, i) => over(id, i) && made.ids[i + 1] === end)
+    made.ids.splice((speech > 0 ? speech : made.ids.findLastIndex(over)) + 1 || Infinity)
+    made.bits.length = made.ids.length
+  }
   const read = await table.reading(real.ids)
   pair = [{...read, real: true}, {...made, real: false}].sort(() => Math.random() - 0.5)
   for (const [i, o] of pair.entries()) {

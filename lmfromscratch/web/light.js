@@ -3,7 +3,8 @@
 
 const sigmoid = x => 1 / (1 + Math.exp(-x))
 
-// The matrix product W x, row by row. A row of bytes has a scale; four sums at once are faster than one.
+// The matrix product W x, row by row. A row that was stored as bytes has a scale. Four sums at once are
+// faster than one.
 function times({values, scale, shape: [rows, n]}, vector) {
   const x = new Float64Array(vector), y = new Float64Array(rows), whole = n - n % 4
   for (let i = 0, k = 0; i < rows; i++) {
@@ -72,7 +73,8 @@ function half(u) { // A half-precision float: one bit of sign, five of exponent,
 function read(bytes, {at, shape, type, scale}) {
   const take = (at, Kind, n) => new Kind(bytes.slice(at, at + n * Kind.BYTES_PER_ELEMENT).buffer)
   const values = take(at, kinds[type], shape.reduce((a, b) => a * b))
-  return {shape, values: type === 'fp16' ? Float32Array.from(values, half) : values,
+  // Floats in memory: what multiplies bytes must turn each into a float, every time anew
+  return {shape, values: type === 'fp16' ? Float32Array.from(values, half) : new Float32Array(values),
     scale: scale === undefined ? null : take(scale, Float32Array, shape[0])}
 }
 
