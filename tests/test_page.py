@@ -129,7 +129,7 @@ class Reader:
         end = time.monotonic() + seconds
         while not self.evaluate(js, *args):
             assert time.monotonic() < end, f'still not {js}: {self.inner_text("#trouble-text")!r}'
-            self.wait_for_timeout(10)
+            self.wait_for_timeout(30)
 
     def close(self):
         foreign = [o for o in self.requests if not o.startswith((self.home, 'data:'))]
@@ -503,10 +503,9 @@ def test_a_missing_worker_is_said(reader):
     r.wait()
 
 
-@pytest.mark.parametrize('name', ['facts.js', 'main.js'])
-def test_a_missing_part_is_said(reader, name):
+def test_a_missing_part_is_said(reader):
     r = reader()
-    r.route(f'**/{name}', lambda o: o.abort())
+    r.route('**/facts.js', lambda o: o.abort())
     r.goto(r.home)
     r.wait_for_selector('#broken:not([hidden])')
     assert 'load the page again' in r.said('broken')
@@ -589,7 +588,7 @@ def test_little_moves_while_it_loads_and_writes(reader):
         r.add_init_script("""window.moved = 0
             new PerformanceObserver(all => { for (const o of all.getEntries()) window.moved += o.value })
               .observe({type: 'layout-shift', buffered: true})""")
-        r.goto(r.home + '?model=bible&n=60&stop=0')
+        r.goto(r.home + '?model=bible&n=60&stop=0&pace=full')
         r.until('document.querySelectorAll("#text .t").length === 61')
         assert r.evaluate('window.moved') < 0.05
 
