@@ -88,7 +88,7 @@ def native(folder, steps=500):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--starts", type=int, default=5, help="cold starts, of which the median is given")
+    a.add_argument("--starts", type=int, default=3, help="cold starts, of which the median is given")
     args = a.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium: raise SystemExit("This benchmark needs Chromium.")
@@ -117,8 +117,8 @@ def main():
                     line = f"at {mbits} Mbit/s, 40 ms" if mbits else "on this machine"
                     print(f"{engine}: first character {line} after {statistics.median(times):.2f} s, "
                           f"median of {len(times)} cold starts ({min(times):.2f} to {max(times):.2f})")
-            for i, (name, model, n) in enumerate((("Bible, 1 x 384", "bible", 4000),
-                                                  ("3 x 512, untrained", "big", 1000))):
+            for i, (name, model, n) in enumerate((("Bible, 1 x 384", "bible", 2000),
+                                                  ("3 x 512, untrained", "big", 300))):
                 for engine in ("light", "onnx"):
                     told, seen = writing(p, chromium, addresses[i], model, n, engine)
                     print(f"{name}, {engine}: {told:,.0f} tokens/s in the worker, "

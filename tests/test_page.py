@@ -377,7 +377,7 @@ def test_the_state_stays_where_it_is_while_the_text_changes(page):
     p = page('bible')
     p.write('<Genesis>\t', length=120)
     tops = set()
-    for i in range(8, 60, 3):
+    for i in range(8, 60, 7):
         p.hover(f'#text .t >> nth={i}')
         p.until("document.querySelector('.bar.taken')")
         tops.add(round(p.locator('#strips').bounding_box()['y']))
