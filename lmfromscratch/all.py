@@ -5,6 +5,8 @@ from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
+from .tokens import *
+from .engine.any_tokens import *
 from .engine.reader import *
 from .rnn import *
 from .state import *

@@ -12,12 +12,14 @@ import torch
 from torch import nn
 
 from ..data import Vocab
-from .loaders import TextTooShort, distinct_chars
-from .scoring import score, segments, token_logps
+from .any_tokens import learn_vocab, token_kind
+from .loaders import TextTooShort
+from .scoring import bytes_per_token, score, segments, token_logps
 from .texts import (bible_verses, check_memory, corpora, corpus, download_corpus,
                                          verse_lines)
 from ..generate import generate
 from ..runs import EndlessStreams, text_recipes
+from ..tokens import ByteVocab
 from ..verses import (VerseBatches, never_pad, score_verses, split_verses, verse_ids,
                                   verse_recipe, verse_vocab, write_verses)
 
@@ -34,11 +36,14 @@ class RunData:
     @staticmethod
     def check(s): pass # Complain about `RunSettings` that this kind can't be read with
     @staticmethod
-    def vocab_of(s): return Vocab(s.vocab, sep='') # By `RunSettings` alone, without the text
+    def vocab_of(s): # By `RunSettings` alone, without the text
+        kind, _ = token_kind(s.tokens)
+        return Vocab(s.vocab, sep='') if kind == 'chars' else ByteVocab.kinds[kind](s.vocab)
     def batch(self, step:int) -> tuple: return self.batches.batch(step)
     def characters(self, step:int) -> int: return self.batches.characters(step)
     def prepare(self, model:nn.Module) -> nn.Module: return model
     def samples(self, model, **kwargs) -> str: return self.sample(model, 500, **kwargs)
+    def bytes_per_token(self, longest=None) -> float: return bytes_per_token(self.vocab, self.to_score(longest))
     def share(self, step:int) -> int: # Characters that are scored after so many steps
         return max(200_000, self.characters(step)//10)
 
@@ -49,18 +54,25 @@ def data_kind(name:str) -> type: # Such as 'text'
 
 # %% ../../nbs/engine/run_data.ipynb #rd000008
 class RunningText(RunData, kind='text'):
-    "Characters of a text, read as streams without end; the end of the text is held out"
+    "Tokens of a text, read as streams without end; the end of the text is held out"
     recipe = text_recipes['lstm']
     def __init__(self, text:str, s): # `RunSettings`
         self.vocab = self.vocab_of(s)
-        self.ids = self.vocab.encode(text, small=True)
-        self.cut = int(len(self.ids) * (1-s.valid))
-        if len(self.ids) - self.cut < 2:
-            raise TextTooShort(f"valid={s.valid:g} of {len(self.ids):,} characters leaves none to predict: "
+        n = len(text) - self.n_valid(text, s) # The cut is at one place, whatever the tokens are
+        parts = [self.vocab.encode(o, small=True) for o in (text[:n], text[n:])]
+        self.ids, self.cut = torch.cat(parts), len(parts[0])
+        if len(parts[1]) < 2:
+            raise TextTooShort(f"valid={s.valid:g} of {len(text):,} characters leaves none to predict: "
                                "keep more for validation.")
         self.batches = EndlessStreams(self.ids[:self.cut].to(s.device), s.bs, s.sl)
         self.told = f"the last {len(self.ids)-self.cut:,} of {len(self.ids):,}"
-        self.prompt = '\n' if '\n' in s.vocab else s.vocab[0]
+        self.prompt = '\n' if '\n' in self.vocab else self.vocab[0]
+
+    @staticmethod
+    def n_valid(text, s): return len(text) - int(len(text) * (1-s.valid)) # Characters
+
+    @staticmethod
+    def check(s): RunData.vocab_of(s)
 
     @property
     def train(self): return self.ids[:self.cut].long()
@@ -69,13 +81,19 @@ class RunningText(RunData, kind='text'):
 
     @staticmethod
     def read(text:str|Path): # As for `corpus`: a name, a path, or the text itself
+        if not isinstance(text, (str, Path)):
+            raise ValueError(f"Running text is a string, a name or a path, not a {type(text).__name__}: join what "
+                             "is in it, and name the tokens, as in new_run(text, folder, tokens='words').")
         check_memory(text)
         chars = corpus(text)
         if chars == str(text): return chars, None
         return chars, text if text in corpora else str(Path(text).absolute())
 
     @staticmethod
-    def remember(text, s): return dict(vocab=tuple(distinct_chars(text)))
+    def remember(text, s): # Merges and words are learned from what is trained on; characters from all
+        learned = text if s.tokens == 'chars' else text[:len(text) - RunningText.n_valid(text, s)]
+        vocab = learn_vocab(learned, s.tokens)
+        return dict(vocab=tuple(vocab if s.tokens == 'chars' else vocab.made_of))
 
     def look(self, model): # At the first 32,768 tokens as sixteen streams
         ids = self.to_score(32_769)
@@ -108,6 +126,8 @@ class Verses(RunData, kind='verses'):
 
     @staticmethod
     def check(s):
+        if s.tokens != 'chars':
+            raise ValueError(f"Verses are read by characters, not by tokens={s.tokens!r}: leave it out.")
         if s.vocab[0] != '' or not isinstance(s.prompt, str) or not set(s.prompt) <= {*s.vocab}:
             raise ValueError("Verses need the empty token as the first, and a prompt of known characters.")
 
