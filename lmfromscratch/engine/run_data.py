@@ -27,6 +27,7 @@ from ..verses import (VerseBatches, never_pad, score_verses, split_verses, verse
 class RunData:
     "What a run reads; a subclass names its kind, as in `class RunningText(RunData, kind='text')`"
     kinds = {}   # Every class by the name of its kind
+    unit = 'characters' # What a token is, for messages
     carry = True # Do the rows of a batch go on where those of the batch before ended?
 
     def __init_subclass__(cls, kind:str, **kwargs):
@@ -66,6 +67,7 @@ class RunningText(RunData, kind='text'):
                                "keep more for validation.")
         self.batches = EndlessStreams(self.ids[:self.cut].to(s.device), s.bs, s.sl)
         self.told = f"the last {len(self.ids)-self.cut:,} of {len(self.ids):,}"
+        if s.tokens != 'chars': self.unit = 'tokens'
         self.prompt = '\n' if '\n' in self.vocab else self.vocab[0]
 
     @staticmethod
