@@ -5,7 +5,6 @@ from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
-from .tokens import *
 from .engine.any_tokens import *
 from .engine.reader import *
 from .rnn import *
@@ -31,6 +30,7 @@ from .engine.run_data import *
 from .engine.run_files import *
 from .engine.runs import *
 from .export import *
+from .tokens import *
 from .engine.exported import *
 from .engine.places import *
 from .engine.page import *
