@@ -1,4 +1,4 @@
-"Characters, byte pairs and words with equal CPU time and about equal weights: bits per byte, one row a model, as CSV"
+"Characters, byte pairs and words with equal CPU time and about equal weights: bits per byte, as CSV"
 import argparse
 import csv
 import math
@@ -19,7 +19,8 @@ from lmfromscratch.state import LM, map_state
 from lmfromscratch.tokens import Bpe, ByteWords, token_bytes
 from lmfromscratch.unrolled import KneserNey
 
-kinds = ['chars', 'bpe:1000', 'words:5000', 'bpe:5000', 'bpe:512', 'bpe:2000', 'bpe:256'] # The most telling first
+# The most telling first
+kinds = ['chars', 'bpe:1000', 'words:5000', 'bpe:5000', 'bpe:512', 'bpe:2000', 'bpe:256']
 columns = ['text', 'tokens', 'model', 'seed', 'vocab', 'bytes_per_token', 'weights', 'seconds', 'steps',
            'nats_per_token', 'bits_per_byte', 'setting']
 

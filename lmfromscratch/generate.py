@@ -193,5 +193,5 @@ def stream(model, vocab:Vocab, prompt, # As in `generate`
     if n is not None and n < 0: raise ValueError(f"n, the tokens to write, must be 0 or more, not {n}.")
     new = generate_ids(model, prompt_ids(model, vocab, prompt), **kwargs)
     pieces = ((vocab.sep if i else '') + vocab[int(o)] for i, o in enumerate(islice(new, n)))
-    whole = codecs.getincrementaldecoder('utf-8')('replace') # In chapter 17 a token may end inside a character
+    whole = codecs.getincrementaldecoder('utf-8')('replace') # Chapter 17: a token may end in a character
     return (whole.decode(o.encode('utf-8', 'surrogateescape')) for o in pieces)

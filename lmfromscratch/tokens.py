@@ -109,7 +109,9 @@ class ByteVocab(Vocab):
         return ByteVocab.kinds[d['kind']](d['made_of'])
 
     def __eq__(self, o): return type(o) is type(self) and self.made_of == o.made_of
-    def __repr__(self): return f"{self.kind} of {len(self)} tokens, the last: {self.decode(range(len(self)))[-3:]}"
+    def __repr__(self):
+        last = self.decode(range(len(self)))[-3:]
+        return f"{type(self).__name__} of {len(self)} tokens, the last: {', '.join(map(repr, last))}"
 
 _bytes = [bytes([i]) for i in range(256)]
 

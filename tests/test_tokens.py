@@ -1,4 +1,4 @@
-"Byte pairs and words: one contract, the `tokenizers` library's ids, the page's ids, runs, scores, what is refused"
+"Byte pairs and words: one contract, the ids of the `tokenizers` library and the page, runs, what is refused"
 import json
 import math
 import random
@@ -24,9 +24,11 @@ from lmfromscratch.runs import CharLSTM, TextRecipe
 from lmfromscratch.tokens import (Bpe, ByteVocab, ByteWords, bits_per_byte, chunks, learn_merges, merge,
                                   token_bytes)
 
-nasty = ["", " ", "a", "the king's\r\n\r\n\r\n men, 12,345 of them!", "naïve 🙂🙃 👩‍👩‍👧 漢字 ﬁ\u0301", "\x00\x01\x7f\x80\x85\xa0\u2028\ufeff",
-         "<pad><|endoftext|>\\n", "ohnezwischenraum"*40, "漢"*300, "   \t\t\n \n  x  y", "'-'--''---'''----"*9]
-plays = "MARK ANTONY:\nFriends, Romans, countrymen, lend me your ears;\nI come to bury Caesar, not to praise him.\n"*3
+nasty = ["", " ", "a", "the king's\r\n\r\n\r\n men, 12,345 of them!",
+         "\x00\x01\x7f\x80\x85\xa0\u2028\ufeff", "naïve 🙂🙃 👩\u200d👩\u200d👧 漢字 ﬁ\u0301", "<pad><|endoftext|>\\n",
+         "ohnezwischenraum"*40, "漢"*300, "   \t\t\n \n  x  y", "'-'--''---'''----"*9]
+plays = ("MARK ANTONY:\nFriends, Romans, countrymen, lend me your ears;\n"
+         "I come to bury Caesar, not to praise him.\n")*3
 
 
 def some(rng):
@@ -48,7 +50,7 @@ def test_by_hand():
 @pytest.mark.parametrize('text', nasty, ids=range(len(nasty)))
 def test_any_text_comes_back(text):
     assert b''.join(chunks(text)).decode() == text and max(map(len, chunks(text)), default=0) <= 65
-    for vocab in (Bpe([]), Bpe.train(plays, 300), Bpe.train(text*3, 300), ByteWords([]), ByteWords.train(text*3)):
+    for vocab in (Bpe([]), Bpe.train(plays, 300), Bpe.train(text*3, 300), ByteWords.train(text*3)):
         ids = vocab.encode(text)
         assert vocab.text(ids) == text and vocab.text(ids.tolist()) == text
         assert token_bytes(vocab)[ids].sum() == len(text.encode())
@@ -77,7 +79,6 @@ def test_without_the_library_ours_is_taken(monkeypatch):
 def test_words_that_are_unknown_are_spelt():
     vocab = ByteWords.train("to be or to be", 300)
     assert vocab.decode(vocab.encode("to do")) == ['t', 'o', ' ', 'd', 'o'] # ' to' is known, 'to' isn't
-    assert vocab.decode(vocab.encode("x to be")) == ['x', ' to' if ' to' in vocab else ' ', *(() if ' to' in vocab else 'to'), ' be']
 
 
 @pytest.mark.parametrize('kind', ['chars', 'bpe', 'words'])
@@ -87,7 +88,8 @@ def test_the_contract(kind, tmp_path):
     assert vocab.text(ids) == plays
     assert token_bytes(vocab)[ids].sum() == len(plays.encode())
     vocab.save(tmp_path/'v.json')
-    for again in (type(vocab).load(tmp_path/'v.json'), read_vocab(vocab.to_dict()), vocab_from_json(vocab_json(vocab))):
+    loaded = type(vocab).load(tmp_path/'v.json')
+    for again in (loaded, read_vocab(vocab.to_dict()), vocab_from_json(vocab_json(vocab))):
         assert again == vocab and type(again) is type(vocab) and again.encode(plays).tolist() == ids.tolist()
     json.dumps(vocab.to_dict(), ensure_ascii=False).encode()
     for wrong in ([-1], [len(vocab)], torch.tensor([0, len(vocab)])):
@@ -96,7 +98,8 @@ def test_the_contract(kind, tmp_path):
     nats = 1.7
     rate = bits_per_byte(nats, ids[1:], vocab)
     assert rate == pytest.approx(nats/math.log(2)/bytes_per_token(vocab, ids))
-    assert rate * (len(plays.encode()) - token_bytes(vocab)[ids[0]].item()) == pytest.approx(nats*(len(ids)-1)/math.log(2))
+    n = len(plays.encode()) - token_bytes(vocab)[ids[0]].item()
+    assert rate*n == pytest.approx(nats*(len(ids)-1)/math.log(2))
 
 
 def test_saved_models(tmp_path):
@@ -182,8 +185,8 @@ def test_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('text.txt').write_text(plays*4, encoding='utf-8')
     for tokens in ('words', 'bpe:280'):
-        lmfs(f'train text.txt --tokens {tokens} --steps 3 --hidden 16 --bs 2 --sl 8 --threads 1 --precision float32 '
-             f'--quiet --out {tokens[:3]}'.split())
+        lmfs(f'train text.txt --tokens {tokens} --steps 3 --hidden 16 --bs 2 --sl 8 --threads 1 '
+             f'--precision float32 --quiet --out {tokens[:3]}'.split())
         said = capsys.readouterr().out
         assert 'Tokens of' in said and 'bits_per_byte' in said
         lmfs(['score', tokens[:3]])
@@ -204,8 +207,10 @@ def test_commands(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize('tokens', ['letters', 'bpe:', 'bpe:-1', 'chars:300', 'bpe:1e3', 'words:x', ''])
 def test_no_such_tokens(tokens, tmp_path):
-    with pytest.raises(ValueError, match='are none of chars, words, words:5000, bpe, bpe:1000'): token_kind(tokens)
-    with pytest.raises(ValueError, match='are none of'): new_run(plays, tmp_path/'r', recipe, tokens=tokens, steps=1)
+    with pytest.raises(ValueError, match='are none of chars, words, words:5000, bpe, bpe:1000'):
+        token_kind(tokens)
+    with pytest.raises(ValueError, match='are none of'):
+        new_run(plays, tmp_path/'r', recipe, tokens=tokens, steps=1)
 
 
 def test_refused(tmp_path):
@@ -223,7 +228,8 @@ def test_refused(tmp_path):
     for d in (dict(kind='chess', made_of=[]), dict(kind='bpe', made_of=[1]), dict(kind='bpe', made_of='12')):
         with pytest.raises((TypeError, ValueError)): read_vocab(d)
     for text in (['a', 'b'], 7):
-        with pytest.raises(ValueError, match='Running text is a string'): new_run(text, tmp_path/'r', recipe, steps=1)
+        with pytest.raises(ValueError, match='Running text is a string'):
+            new_run(text, tmp_path/'r', recipe, steps=1)
     with pytest.raises(ValueError, match='Verses are read by characters'):
         new_run(['<a\n', '<b\n'], tmp_path/'v', recipe, kind='verses', tokens='bpe:300', steps=1)
     assert ByteVocab.kinds.keys() == {'bpe', 'words'}

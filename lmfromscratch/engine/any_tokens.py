@@ -54,7 +54,7 @@ def fast_tokenizer(bpe:Bpe|None=None # None: one that has learned nothing
     merges = [] if bpe is None else [tuple(pieces[int(i)] for i in o.split()) for o in bpe.made_of]
     model = t.models.BPE({o: i for i, o in enumerate(pieces)}, merges)
     fast = t.Tokenizer(model)
-    pattern = re.sub(r'\\(x..|[tr])', lambda o: {'t': '\t', 'r': '\r'}.get(o[1]) or chr(int(o[1][1:], 16)), chunk_pattern)
+    pattern = chunk_pattern.encode().decode('unicode_escape')
     fast.pre_tokenizer = t.pre_tokenizers.Split(t.Regex(pattern), 'isolated')
     return fast
 

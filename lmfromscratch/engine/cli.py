@@ -117,7 +117,7 @@ def known_text(text:Path, verses:bool=False) -> str|Path: # For `new_run`
 def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a known text; bible: by verses
                   model:str=None,    # rnn, gru, lstm, tutorial, gpu or verses; default: lstm, or verses
                   verses:bool=False, # Each line of the text is a verse, and begins from an empty past
-                  tokens:str='chars',# chars, words, words:5000 or bpe:1000: how many, the 256 bytes among them
+                  tokens:str='chars',# chars, words, words:5000 or bpe:1000: so many, with 256 for the bytes
                   minutes:float=None,# Time to train; default: 3, or 10 for verses
                   steps:int=None,    # Batches to train on, instead of minutes
                   out:str=None,      # New folder for the run; default: runs/ and the name of the text
@@ -145,7 +145,8 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
     if minutes is None and steps is None: minutes = 10. if verses else 3.
     if out is None: out = f'runs/{text.stem}'
     run = new_run(known_text(text, verses), out, recipe, kind='verses' if verses else 'text', tokens=tokens,
-                  minutes=minutes, steps=steps, valid=valid, seed=seed, threads=threads, device=device, bf16=bf16[precision])
+                  minutes=minutes, steps=steps, valid=valid, seed=seed, threads=threads, device=device,
+                  bf16=bf16[precision])
     train_and_report(run, quiet)
 
 def train_and_report(run, quiet=False):
@@ -155,8 +156,8 @@ def train_and_report(run, quiet=False):
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
     print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {s.threads} threads, "
           f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
-    print(f"{run.data.unit.capitalize()} of {len(run.vocab)} kinds; held out: {run.data.told}; folder {run.folder}",
-          flush=True)
+    print(f"{run.data.unit.capitalize()} of {len(run.vocab)} kinds; held out: {run.data.told}; "
+          f"folder {run.folder}", flush=True)
     run.train(progress=not quiet)
     if run.done < 1:
         run.write()
@@ -275,7 +276,7 @@ def ids_of_text(opened, text:Path):
 # %% ../../nbs/engine/cli.ipynb #62030c44
 def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved model, or a folder of them
                    prompt:str=None,          # Text to go on from; default: a number, a new line, or <
-                   n:int=None,               # Tokens to write; default: 60 words, 500 characters, 200 others, a verse
+                   n:int=None,               # Tokens to write; default: 500, or 60 words, 200 pairs, a verse
                    temperature:float=0.7,    # Below 1 safer, above 1 wilder; 0: always the likeliest token
                    top_k:int=None,           # Only the k likeliest tokens
                    top_p:float=None,         # Only the likeliest tokens that together reach this probability
@@ -289,7 +290,8 @@ def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved mode
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if prompt is None: prompt = opened.prompt
-    if n is None: n = 600 if opened.of_verses else 60 if vocab.sep else 200 if isinstance(vocab, ByteVocab) else 500
+    long = 200 if isinstance(vocab, ByteVocab) else 500
+    if n is None: n = 600 if opened.of_verses else 60 if vocab.sep else long
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if opened.of_verses:
         from lmfromscratch.verses import write_verses

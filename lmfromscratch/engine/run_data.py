@@ -44,7 +44,8 @@ class RunData:
     def characters(self, step:int) -> int: return self.batches.characters(step)
     def prepare(self, model:nn.Module) -> nn.Module: return model
     def samples(self, model, **kwargs) -> str: return self.sample(model, 500, **kwargs)
-    def bytes_per_token(self, longest=None) -> float: return bytes_per_token(self.vocab, self.to_score(longest))
+    def bytes_per_token(self, longest=None) -> float: # Of `to_score(longest)`
+        return bytes_per_token(self.vocab, self.to_score(longest))
     def share(self, step:int) -> int: # Characters that are scored after so many steps
         return max(200_000, self.characters(step)//10)
 
@@ -84,8 +85,8 @@ class RunningText(RunData, kind='text'):
     @staticmethod
     def read(text:str|Path): # As for `corpus`: a name, a path, or the text itself
         if not isinstance(text, (str, Path)):
-            raise ValueError(f"Running text is a string, a name or a path, not a {type(text).__name__}: join what "
-                             "is in it, and name the tokens, as in new_run(text, folder, tokens='words').")
+            raise ValueError(f"Running text is a string, a name or a path, not a {type(text).__name__}: join "
+                             "its parts, and name the tokens, as in new_run(text, folder, tokens='words').")
         check_memory(text)
         chars = corpus(text)
         if chars == str(text): return chars, None
