@@ -185,14 +185,13 @@ def train(self:RNN, reader:DataReader,
             if callback: callback(self)
     except KeyboardInterrupt:
         print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
-              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: sample, or train on.")
+              f"loss {self.smooth_loss:.3f} nats per character. Its weights are kept: sample, or train on.")
 
 # %% ../nbs/09_numpy_rnn.ipynb #6edb574f
 @patch
 def predict(self:RNN,
             reader:DataReader, # For its vocabulary
-            start:str, n:int,  # The text to go on from, and how many characters to write
-            seed:int|None=None # As in `sample`
+            start:str, n:int, seed:int|None=None # The text to go on from, characters to write; as in `sample`
            ) -> str: # `start` and `n` characters
     "Read `start` from an empty state, then write on"
     _check_reader(self, reader, 'vocab_size')
@@ -202,6 +201,7 @@ def predict(self:RNN,
     for ix in ids[:-1]: h = self.next_state(h, ix)
     return start + reader.decode(self.sample(h, ids[-1], n, seed))
 
+# %% ../nbs/09_numpy_rnn.ipynb #losson01
 @patch
 def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the reader holds out
            ) -> float: # Nats per character; divided by ln 2: bits
