@@ -81,21 +81,23 @@ def measured(logps, targets, vocab):
 
 
 def parts(name, args):
-    "Training part, a tenth to choose settings on, and the part that is reported; each is text"
+    "Training part, the last ninth of which is for choosing; held-out part; and the whole text"
     text = ''.join(bible_verses()) if name == 'bible' else corpus(name)
-    a, b = int(0.8*len(text)), int(0.9*len(text))
-    return text[:a], text[a:b][:args.scored], text[b:][:args.scored], text
+    n = int(0.9*len(text))
+    return text[:n], text[n:][:args.scored], text
 
 
-def count(ids, dev, test, vocab):
-    "Kneser-Ney; how far it looks back is chosen on `dev`"
-    def bits(n, part):
+def count(ids, test, vocab):
+    "Kneser-Ney; how far it looks back is chosen on the last ninth of the training part"
+    def bits(n, ids, part):
         before = ids[len(ids)-n+1:]
         logps = torch.from_numpy(KneserNey(ids, n, len(vocab)).probs(torch.cat([before, part]))).log()
         return measured(logps, part, vocab)
     lengths = (3, 4, 5) if len(vocab) > 256 else (5, 6, 7)
-    best = min([n for n in lengths if len(vocab)**n < 2**63], key=lambda n: bits(n, dev)['bits_per_byte'])
-    return bits(best, test) | dict(setting=f'n={best}')
+    small, dev = ids[:len(ids)*8//9], ids[len(ids)*8//9:]
+    best = min([n for n in lengths if len(vocab)**n < 2**63],
+               key=lambda n: bits(n, small, dev)['bits_per_byte'])
+    return bits(best, ids, test) | dict(setting=f'n={best}')
 
 
 def main():
@@ -109,8 +111,7 @@ def main():
     p.add_argument('--lr', type=float, default=8e-3, help="as in chapter 12's recipe")
     p.add_argument('--bs', type=int, default=16)
     p.add_argument('--sl', type=int, default=64)
-    p.add_argument('--scored', type=int, default=200_000, help="characters of each held-out part")
-    p.add_argument('--dev', action='store_true', help="score on the part to choose settings on")
+    p.add_argument('--scored', type=int, default=200_000, help="characters of the held-out part")
     p.add_argument('--no-counting', action='store_true')
     p.add_argument('--most', type=float, default=math.inf, help="seconds after which no other model is begun")
     args = p.parse_args()
@@ -139,14 +140,14 @@ def main():
                     text = parts(name, args)
                     vocab = vocab_of(text[0], tokens) if tokens != 'chars' else \
                         Vocab(distinct_chars(text[-1]), sep='')
-                    made[name, tokens] = vocab, [vocab.encode(o, small=True) for o in text[:3]]
-                vocab, (ids, dev, test) = made[name, tokens]
+                    made[name, tokens] = vocab, [vocab.encode(o, small=True) for o in text[:2]]
+                vocab, (ids, test) = made[name, tokens]
                 about = dict(text=name, tokens=tokens, model=model, seed=seed or 0)
                 if seed is None:
-                    keep(**about, **count(ids, dev, test, vocab), weights='', seconds='', steps='')
+                    keep(**about, **count(ids, test, vocab), weights='', seconds='', steps='')
                     continue
                 net, steps = train(ids, len(vocab), seed, args)
-                rows_ = text_rows(net, vocab, dev if args.dev else test, 8)
+                rows_ = text_rows(net, vocab, test, 8)
                 logps, _ = token_logps(net, segments(rows_, 256))
                 # The targets in the order of the log-probabilities: segment by segment, stream by stream
                 targets = torch.cat([y.flatten() for _, y in segments(rows_, 256)])
