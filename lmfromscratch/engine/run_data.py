@@ -60,10 +60,13 @@ class RunningText(RunData, kind='text'):
     recipe = text_recipes['lstm']
     def __init__(self, text:str, s): # `RunSettings`
         self.vocab = self.vocab_of(s)
-        n = len(text) - self.n_valid(text, s) # The cut is at one place, whatever the tokens are
-        parts = [self.vocab.encode(o, small=True) for o in (text[:n], text[n:])]
-        self.ids, self.cut = torch.cat(parts), len(parts[0])
-        if len(parts[1]) < 2:
+        if isinstance(self.vocab, ByteVocab): # The text is cut where it is for characters
+            parts = [self.vocab.encode(o, small=True) for o in self.parts(text, s)]
+            self.ids, self.cut = torch.cat(parts), len(parts[0])
+        else:
+            self.ids = self.vocab.encode(text, small=True)
+            self.cut = int(len(self.ids) * (1-s.valid))
+        if len(self.ids) - self.cut < 2:
             raise TextTooShort(f"valid={s.valid:g} of {len(text):,} characters leaves none to predict: "
                                "keep more for validation.")
         self.batches = EndlessStreams(self.ids[:self.cut].to(s.device), s.bs, s.sl)
@@ -72,7 +75,9 @@ class RunningText(RunData, kind='text'):
         self.prompt = '\n' if '\n' in self.vocab else self.vocab[0]
 
     @staticmethod
-    def n_valid(text, s): return len(text) - int(len(text) * (1-s.valid)) # Characters
+    def parts(text, s): # To train on, and held out
+        n = int(len(text) * (1-s.valid))
+        return text[:n], text[n:]
 
     @staticmethod
     def check(s): RunData.vocab_of(s)
@@ -94,7 +99,7 @@ class RunningText(RunData, kind='text'):
 
     @staticmethod
     def remember(text, s): # Merges and words are learned from what is trained on; characters from all
-        learned = text if s.tokens == 'chars' else text[:len(text) - RunningText.n_valid(text, s)]
+        learned = text if s.tokens == 'chars' else RunningText.parts(text, s)[0]
         vocab = learn_vocab(learned, s.tokens)
         return dict(vocab=tuple(vocab if s.tokens == 'chars' else vocab.made_of))
 
