@@ -20,6 +20,7 @@ from lmfromscratch.engine.texts import corpus
 from lmfromscratch.runs import TextRecipe, text_recipes
 
 root = Path(__file__).resolve().parents[1]
+sizes = {'n_hidden', 'n_layers', 'n_emb', 'bs', 'sl'} # What doesn't change these takes as long
 
 
 class Muon:
@@ -123,7 +124,7 @@ def main():
         if args.steps:
             pair = [begin(plays, Path(tmp)/n, r, m, steps=100_000, **common)
                     for n, r, m in (('other', recipe, args.muon), ('plain', plain, 0.))]
-            if settings or args.muon: longer = times_as_long(*pair)
+            if sizes & {*settings} or args.muon: longer = times_as_long(*pair)
             common['steps'] = round(args.steps/longer)
         else: common['minutes'] = args.minutes
         what = ', '.join(args.set + ([f'muon={args.muon:g}'] if args.muon else [])) or 'as it is'
