@@ -5,6 +5,7 @@ from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
+from .engine.any_tokens import *
 from .engine.reader import *
 from .rnn import *
 from .state import *
@@ -29,6 +30,7 @@ from .engine.run_data import *
 from .engine.run_files import *
 from .engine.runs import *
 from .export import *
+from .tokens import *
 from .engine.exported import *
 from .engine.places import *
 from .engine.page import *

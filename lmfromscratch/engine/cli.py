@@ -117,6 +117,7 @@ def known_text(text:Path, verses:bool=False) -> str|Path: # For `new_run`
 def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a known text; bible: by verses
                   model:str=None,    # rnn, gru, lstm, tutorial, gpu or verses; default: lstm, or verses
                   verses:bool=False, # Each line of the text is a verse, and begins from an empty past
+                  tokens:str='chars',# chars, words, words:5000 or bpe:1000: so many, with 256 for the bytes
                   minutes:float=None,# Time to train; default: 3, or 10 for verses
                   steps:int=None,    # Batches to train on, instead of minutes
                   out:str=None,      # New folder for the run; default: runs/ and the name of the text
@@ -125,7 +126,7 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
                   dropout:float=None,# Share of zeros, from 0 up to 1
                   lr:float=None,     # Highest learning rate
                   bs:int=None,       # Streams of text side by side
-                  sl:int=None,       # Characters of each stream in a batch
+                  sl:int=None,       # Tokens of each stream in a batch
                   residual:bool=None,# gru: add its input to a layer's output; default: from 3 layers on
                   valid:float=0.1,   # Share that is held out: the end of the text, or some of the verses
                   seed:int=0,        # Seeds weights and dropout
@@ -143,8 +144,9 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
     recipe = changed_recipe(model, args, lr=lr, bs=bs, sl=sl)
     if minutes is None and steps is None: minutes = 10. if verses else 3.
     if out is None: out = f'runs/{text.stem}'
-    run = new_run(known_text(text, verses), out, recipe, kind='verses' if verses else 'text', minutes=minutes,
-                  steps=steps, valid=valid, seed=seed, threads=threads, device=device, bf16=bf16[precision])
+    run = new_run(known_text(text, verses), out, recipe, kind='verses' if verses else 'text', tokens=tokens,
+                  minutes=minutes, steps=steps, valid=valid, seed=seed, threads=threads, device=device,
+                  bf16=bf16[precision])
     train_and_report(run, quiet)
 
 def train_and_report(run, quiet=False):
@@ -154,21 +156,25 @@ def train_and_report(run, quiet=False):
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
     print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {s.threads} threads, "
           f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
-    print(f"Characters of {len(s.vocab)} kinds; held out: {run.data.told}; folder {run.folder}", flush=True)
+    print(f"{run.data.unit.capitalize()} of {len(run.vocab)} kinds; held out: {run.data.told}; "
+          f"folder {run.folder}", flush=True)
     run.train(progress=not quiet)
     if run.done < 1:
         run.write()
         sys.exit(0 if run.stopped == signal.SIGINT else 128 + run.stopped)
     speed = run.about()['characters'] / run.seconds
     part, whole = [run.data.to_score(o).numel() for o in (run.data.share(run.step), None)]
-    some = (f"the first {part:,} of the {whole:,} characters held out (`lmfs score {run.folder}` takes "
+    some = (f"the first {part:,} of the {whole:,} {run.data.unit} held out (`lmfs score {run.folder}` takes "
             "them all)")
-    print(f"{run.step:,} steps in {run.seconds:.0f} s, {speed:,.0f} characters a second. "
+    print(f"{run.step:,} steps in {run.seconds:.0f} s, {speed:,.0f} {run.data.unit} a second. "
           f"Scoring {'what was held out' if part == whole else some} ...", flush=True)
-    print_scores(run.finish(progress=not quiet and sys.stderr.isatty()))
+    table = run.finish(progress=not quiet and sys.stderr.isatty())
+    print_scores(table, run.data.bytes_per_token(run.data.share(run.step)))
     print(f"\n{run.sample(300, seed=0).strip()}\n\nModel, losses, plot and samples are in {run.folder}.")
 
-def print_scores(table): print(table.to_string(float_format='{:.4f}'.format))
+def print_scores(table, n_bytes): # How many bytes of text a target stands for, in the mean
+    table.insert(table.columns.get_loc('bits') + 1, 'bits_per_byte', table.bits/n_bytes)
+    print(table.to_string(float_format='{:.4f}'.format))
 
 # %% ../../nbs/engine/cli.ipynb #d3a99890
 def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
@@ -210,9 +216,9 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
                   memory:int=None, # Tokens that --cache looks back; default: 1000 words, 2000 characters
                   rate:float=None, # Learning rate of --dynamic; default: 0.05 for words, 0.002 for characters
                   segment:int=None): # Tokens in a segment of --dynamic; default: 16 words, 32 characters
-    "Nats, bits and perplexity of a text, by token"
+    "Nats, bits and perplexity of a text, by token; and bits per byte, which other tokens have as well"
     from lmfromscratch.engine.places import open_model
-    from lmfromscratch.engine.scoring import score
+    from lmfromscratch.engine.scoring import bytes_per_token, score
     from lmfromscratch.reading import Cache, LearnRMS, LearnSGD, reading_score, reading_table
     from lmfromscratch.verses import score_verses
     for flag, on, options in (('--cache', cache, dict(theta=theta, share=share, memory=memory)),
@@ -234,7 +240,8 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
         ids = trained.data.to_score()
     else: ids = ids_of_text(opened, text)
     shown = sys.stderr.isatty()
-    if opened.of_verses: return print_scores(score_verses(model, ids, progress=shown))
+    n_bytes = bytes_per_token(vocab, ids)
+    if opened.of_verses: return print_scores(score_verses(model, ids, progress=shown), n_bytes)
     table = score(model, vocab, ids, window, progress=shown)
     def read(name, **how): # Each row costs one reading of the text
         t = reading_table(model, vocab, ids, progress=shown, **how)
@@ -249,7 +256,7 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
         if vocab.sep: learn, how = LearnSGD, dict(lr=0.05, segment=16)
         how |= given(dict(lr=rate, segment=segment))
         read('dynamic', learn=learn(how['lr']), segment=how['segment'])
-    print_scores(table)
+    print_scores(table, n_bytes)
 
 def ids_of_text(opened, text:Path):
     "The ids of a text to score, of verses a list; prints how many, and if the model knows them"
@@ -269,7 +276,7 @@ def ids_of_text(opened, text:Path):
 # %% ../../nbs/engine/cli.ipynb #62030c44
 def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved model, or a folder of them
                    prompt:str=None,          # Text to continue; default: a number, a new line, or <
-                   n:int=None,               # Tokens to write; default: 60 words, 500 characters, a verse
+                   n:int=None,               # Tokens to write; default: 500, or 60 words, 200 pairs, a verse
                    temperature:float=0.7,    # Below 1 safer, above 1 wilder; 0: always the likeliest token
                    top_k:int=None,           # Only the k likeliest tokens
                    top_p:float=None,         # Only the likeliest tokens that together reach this probability
@@ -278,11 +285,13 @@ def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved mode
     "Let a saved model continue a prompt"
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.generate import generate, stream
+    from lmfromscratch.tokens import ByteVocab
     if seed is not None and not 0 <= seed < 2**63: raise ValueError("--seed must be from 0 to 2**63 - 1.")
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if prompt is None: prompt = opened.prompt
-    if n is None: n = 600 if opened.of_verses else 60 if vocab.sep else 500
+    long = 200 if isinstance(vocab, ByteVocab) else 500
+    if n is None: n = 600 if opened.of_verses else 60 if vocab.sep else long
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if opened.of_verses:
         from lmfromscratch.verses import write_verses

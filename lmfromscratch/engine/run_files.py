@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..data import Vocab
+from .any_tokens import token_kind
 from .models import (ModelFileError, check_tensors, described, load_lm, model_class,
                                          model_files, model_on_meta, write_whole)
 from .run_data import data_kind
@@ -39,7 +40,8 @@ class RunSettings(TextRecipe):
     source:str|None=None  # Name or path of the text
     sha256:str=''         # Of the text
     prompt:str|None=None  # What each verse begins with
-    vocab:tuple=()        # Tokens
+    tokens:str='chars'    # 'chars', 'words', 'words:5000' or 'bpe:1000'
+    vocab:tuple=()        # What the vocabulary is made of: characters, words, or merges
     held_out:str=''       # Places of the verses kept for validation
 
 # name -> lowest and highest value, and if the lowest itself is meant
@@ -66,7 +68,7 @@ def check_settings(s:RunSettings):
         raise ValueError(f"betas must be two numbers from 0 up to 1, not {str(s.betas)[:50]}.")
     if not all(isinstance(o, str) for o in s.vocab) or len(set(s.vocab)) != len(s.vocab):
         raise ValueError("The tokens of the vocabulary must be distinct pieces of text.")
-    if len(s.vocab) < 2:
+    if len(s.vocab) < 2 and token_kind(s.tokens)[0] == 'chars':
         raise ValueError("The text holds only one kind of character: there is nothing to predict.")
     if s.held_out.strip('0123456789 '): raise ValueError("held_out must be whole numbers.")
     data_kind(s.kind).check(s)
@@ -93,7 +95,7 @@ def write_settings(folder:Path, s:RunSettings):
     text = json.dumps(asdict(s), ensure_ascii=False, indent=1)
     write_whole(folder/'run.json', lambda o: o.write_text(text, 'utf-8'))
 
-def model_args(s:RunSettings) -> dict: return s.args | dict(vocab_sz=len(s.vocab))
+def model_args(s:RunSettings) -> dict: return s.args | dict(vocab_sz=len(data_kind(s.kind).vocab_of(s)))
 
 # %% ../../nbs/engine/run_files.ipynb #rfckp001
 checkpoints = 'checkpoint.safetensors', 'checkpoint-before.safetensors' # The newest first

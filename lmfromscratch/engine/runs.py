@@ -287,7 +287,7 @@ def new_run(text:str|Path|list,  # A name, a path, or the text itself; verses ma
             recipe:TextRecipe|None=None, # None: the usual one of the kind
             kind:str='text',     # What the data are: 'text' or 'verses'; 'bible' is always read by verses
             split_seed:int=0,    # Decides which verses are held out
-            **settings           # minutes or steps, valid, seed, threads, bf16, device
+            **settings           # tokens, minutes or steps, valid, seed, threads, bf16, device
            ) -> Run:
     "Begin a run"
     if str(text) == 'bible': kind = 'verses'
@@ -335,7 +335,7 @@ _taken = "{} holds a run already: `lmfs resume` continues it; or name another."
 
 def _check_memory(model, s): # On the meta device
     "Weights, gradients, two means of AdamW; and the scores of a batch, their softmax and its gradient"
-    need, free = 16*n_params(model) + 12*s.bs*s.sl*len(s.vocab), free_memory()
+    need, free = 16*n_params(model) + 12*s.bs*s.sl*model_args(s)['vocab_sz'], free_memory()
     if s.device == 'cpu' and free is not None and need > free:
         raise ValueError(f"{s.model} with {n_params(model):,} weights in batches of {s.bs} x {s.sl} takes "
                          f"about {need/1e9:,.1f} GB to train, and {free/1e9:,.1f} GB are free: take less.")
