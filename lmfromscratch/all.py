@@ -25,6 +25,8 @@ from .runs import *
 from .awdlstm import *
 from .reading import *
 from .verses import *
+from .processes import *
+from .engine.processes import *
 from .engine.run_data import *
 from .engine.run_files import *
 from .engine.runs import *
