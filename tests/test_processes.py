@@ -6,19 +6,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-from test_cli import complaint, lmfs
+from test_cli import complaint
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lmfromscratch.all import *
 from lmfromscratch.data import human_numbers
-from lmfromscratch.engine.cli import train_together
 from lmfromscratch.engine.processes import ProcessHangs, ProcessLost
 from lmfromscratch.state import map_state
 
@@ -262,9 +260,10 @@ long = ('--steps', 400, *options)
 lmfs_path = Path(sys.executable).with_name('lmfs')
 
 
-def together(group, folder, steps):
-    run = open_run(folder, text, group=group)
-    run.train(progress=False)
+as_said = replace(text_recipes['lstm'], args=dict(n_hidden=24, dropout=0.25), bs=12, sl=16) # By `long`
+
+
+def together(group, folder): open_run(folder, text, group=group).train(progress=False)
 
 
 @pytest.fixture(scope='module')
@@ -273,9 +272,8 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp('whole')
     file = folder/'numbers.txt'
     file.write_text(text)
-    recipe = replace(text_recipes['lstm'], args=dict(n_hidden=24, dropout=0.25), bs=12, sl=16)
-    new_run(file, folder/'run', recipe, steps=400, processes=2, threads=1)
-    in_processes(2, together, folder/'run', 400)
+    new_run(file, folder/'run', as_said, steps=400, processes=2, threads=1)
+    in_processes(2, together, folder/'run')
     return folder/'run'
 
 
@@ -298,7 +296,7 @@ def test_a_killed_worker_and_a_killed_launcher(tmp_path, file, whole):
         assert gone(left), left
     assert 20 < read_checkpoint(out)[1]['step'] < 400, log.read_text()
     assert 'Traceback' not in log.read_text()
-    in_processes(2, together, out, 400)
+    in_processes(2, together, out)
     assert ended_as(out, whole)
 
 
@@ -310,20 +308,18 @@ def test_torchrun_starts_all_again_after_a_fault(tmp_path, file, whole):
     with begun(out, *torchrun, 'train', file, *long, '--out', out, log=log) as p:
         wait_for(' 30%', log)
         os.kill(workers(p.pid)[0], signal.SIGKILL)
-        status = p.wait(300)
-        print(log.read_text())
-        assert status == 0
+        assert p.wait(300) == 0, log.read_text()
     assert log.read_text().count('held out:') == 2 and 'stateful' in log.read_text()
     assert ended_as(out, whole)
 
 
 @linux
-def test_a_worker_that_hangs_ends_the_run(tmp_path, file, whole):
+def test_a_worker_that_hangs_ends_the_run(tmp_path, file):
     out, log, script = tmp_path/'run', tmp_path/'log', tmp_path/'script.py'
     script.write_text("import sys\nfrom lmfromscratch.engine.processes import launch\n"
                       "from lmfromscratch.engine.cli import train_together\n"
                       "if __name__ == '__main__': launch(2, train_together, sys.argv[1], None, False, seconds=3)\n")
-    new_run(file, out, read_settings(whole), steps=100_000, processes=2, threads=1)
+    new_run(file, out, as_said, steps=100_000, processes=2, threads=1)
     with begun(out, sys.executable, script, out, log=log) as p:
         wait_for('held out', log)
         time.sleep(1)
