@@ -277,7 +277,10 @@ def launch(n:int, f, *args,      # Calls `f(group, *args)` in each of `n` proces
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
     for o in list(logging.root.manager.loggerDict): # Its own news of failures, in forty lines; ours are below
-        if o.startswith('torch.distributed.elastic'): logging.getLogger(o).setLevel(logging.CRITICAL)
+        if o.startswith(('torch.distributed.elastic', 'torch.multiprocessing')):
+            logging.getLogger(o).setLevel(logging.CRITICAL)
+    # What a killed process had of the system's semaphores is cleaned up, and nobody needs to hear of it
+    os.environ.setdefault('PYTHONWARNINGS', 'ignore:resource_tracker:UserWarning')
     start = 'spawn'
     if 'forkserver' in multiprocessing.get_all_start_methods(): # Imports once for all
         start = 'forkserver'
