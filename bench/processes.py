@@ -1,4 +1,7 @@
-"Characters a second of a run: one thread, two threads, processes; measured in turns, the best of many; print JSON"
+"""Characters a second of a run by one thread, threads or processes, in turns, the best of many; print JSON
+
+`wall` is by the clock. `computing` is what the clock would show if nothing else ran: the time that the
+processor spent on the busiest process, of which what the threads share is divided by their number."""
 import argparse
 import json
 import platform
@@ -9,18 +12,22 @@ from pathlib import Path
 
 
 def speed(group, folder, steps, rounds, bf16, sync=None):
-    "Characters a second in the best of some rounds of training steps"
+    "Characters a second in the best of some rounds of training steps, by the clock and by computing"
     from lmfromscratch.engine.runs import open_run
     run = open_run(folder, group=group)
     run.settings = s = replace(run.settings, bf16=bf16)
     if sync: group.add_up = lambda params, loss: (sync(group, list(params)), loss.item())[1]
-    best = 0.
-    with run._ready():
-        for _ in range(rounds):
-            start = time.perf_counter()
-            for _ in range(steps): run.train_step()
-            best = max(best, steps*s.bs*s.sl / (time.perf_counter()-start))
-    return best
+    with run._ready(): return fastest(run.train_step, steps, rounds, s)
+
+
+def fastest(step, steps, rounds, s):
+    clocks, found = (time.perf_counter, time.process_time, time.thread_time), []
+    for _ in range(rounds):
+        start = [o() for o in clocks]
+        for _ in range(steps): step()
+        wall, all_threads, main = [o() - t for o, t in zip(clocks, start)]
+        found.append((wall, main + (all_threads-main)/s.threads))
+    return [steps*s.bs*s.sl/min(o) for o in zip(*found)]
 
 
 def one_by_one(group, params):
@@ -31,30 +38,28 @@ def one_by_one(group, params):
 
 def ddp_step(group, folder, steps, rounds):
     "The same training with PyTorch's DistributedDataParallel around the model"
-    import torch
     from torch import nn
     from torch.nn.parallel import DistributedDataParallel
 
     from lmfromscratch.engine.runs import open_run
     from lmfromscratch.engine.scoring import lm_loss
-    run, best = open_run(folder, group=group), 0.
+    run = open_run(folder, group=group)
     s = run.settings
     with run._ready():
-        ddp = DistributedDataParallel(run.model, broadcast_buffers=False)
+        ddp = DistributedDataParallel(run.model)
         mine = group.rows(s.bs)
-        for _ in range(rounds):
-            start = time.perf_counter()
-            for step in range(steps):
-                x, y = run.data.batch(step)
-                loss = lm_loss(ddp(x[mine]), y[mine])
-                run.opt.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(run.model.parameters(), s.clip)
-                loss.item()
-                run.opt.step()
-            best = max(best, steps*s.bs*s.sl / (time.perf_counter()-start))
-        assert all(torch.isfinite(p).all() for p in run.model.parameters())
-    return best
+        def step():
+            x, y = run.data.batch(0)
+            loss = lm_loss(ddp(x[mine]), y[mine])
+            run.opt.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(run.model.parameters(), s.clip)
+            loss.item()
+            run.opt.step()
+        return fastest(step, steps, rounds, s)
+
+
+def slowest(found): return [min(o) for o in zip(*found)]
 
 
 def main():
@@ -89,16 +94,17 @@ def main():
             kind = ', bfloat16' if bf16 else ''
             ways |= {f'one thread{kind}': lambda b=bf16: speed(alone, single, *how, b),
                      f'{n} threads{kind}': lambda b=bf16: speed(alone, threads, *how, b),
-                     f'{n} processes{kind}': lambda b=bf16: in_processes(n, speed, many, *how, b)[0]}
+                     f'{n} processes{kind}': lambda b=bf16: slowest(in_processes(n, speed, many, *how, b))}
         ways |= {'a group of one': lambda: in_processes(1, speed, single, *how, False)[0],
                  f'{n} processes, a message for each tensor':
-                     lambda: in_processes(n, speed, many, *how, False, one_by_one)[0],
-                 f'{n} processes, DDP': lambda: in_processes(n, ddp_step, many, *how)[0]}
-        best = dict.fromkeys(ways, 0.)
+                     lambda: slowest(in_processes(n, speed, many, *how, False, one_by_one)),
+                 f'{n} processes, DDP': lambda: slowest(in_processes(n, ddp_step, many, *how))}
+        best = dict.fromkeys(ways, (0., 0.))
         for _ in range(args.turns):
-            for name, f in ways.items(): best[name] = max(best[name], f())
-    res = {k: dict(characters_per_s=round(v), times_one_thread=round(v/best['one thread'], 3))
-           for k, v in best.items()}
+            for name, f in ways.items(): best[name] = [max(o) for o in zip(best[name], f())]
+    res = {k: {name: dict(characters_per_s=round(v), times_one_thread=round(v/one, 3))
+               for name, v, one in zip(('wall', 'computing'), found, best['one thread'])}
+           for k, found in best.items()}
     print(json.dumps(res | dict(recipe=args.recipe, cores=cores(), machine=platform.machine(),
                                 torch=torch.__version__), indent=1))
 
