@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lmfromscratch.all import *
 from lmfromscratch.data import human_numbers
+from lmfromscratch.engine.learner import LossNotFinite
 from lmfromscratch.engine.processes import ProcessHangs, ProcessLost
 from lmfromscratch.state import map_state
 
@@ -173,6 +174,17 @@ def test_a_process_that_died_is_an_error_for_the_others(tmp_path):
         (tmp_path/'seen').touch()
     with pytest.raises(RuntimeError, match='Process 1 was killed'): in_processes(2, f)
     assert (tmp_path/'seen').exists()
+
+
+def test_a_training_that_runs_away_ends_in_all_processes(tmp_path):
+    wild = TextRecipe('CharLSTM', dict(n_hidden=8), bs=4, sl=8, lr=1e30, clip=1e30)
+    new_run(text, tmp_path/'run', wild, steps=50, threads=1)
+    def f(group):
+        with pytest.raises(LossNotFinite, match='lower rate'):
+            open_run(tmp_path/'run', text, group=group).train(progress=False)
+        return True
+    assert in_processes(2, f) == [True, True]
+    assert all(o.isfinite().all() for o in load_run(tmp_path/'run')[0].parameters())
 
 
 # --- the command line

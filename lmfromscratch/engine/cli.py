@@ -180,6 +180,7 @@ def train_together(group, folder:str, minutes:float|None, quiet:bool):
 def train_and_report(run, quiet=False):
     "Train `run`, print what it is and what came out; a signal that asks for an end is the exit status"
     from lmfromscratch.engine.models import n_params
+    from lmfromscratch.engine.processes import alone
     s = run.settings
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
     hands = f"{s.processes} processes of {s.threads} threads" if s.processes > 1 else f"{s.threads} threads"
@@ -188,7 +189,8 @@ def train_and_report(run, quiet=False):
               f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
         print(f"Characters of {len(s.vocab)} kinds; held out: {run.data.told}; folder {run.folder}", flush=True)
     run.train(progress=not quiet)
-    if run.group.rank: return # The first process does the rest
+    if run.group.rank: return
+    run.group = alone # The first process does the rest
     if run.done < 1:
         run.write()
         sys.exit(0 if run.stopped == signal.SIGINT else 128 + run.stopped)

@@ -202,7 +202,7 @@ def joined(seconds:float=20., # As for `Group`
            **how              # For `init_process_group`, if not `torchrun` has started this process
           ): # Yields a `Group`, or `alone`
     "Be a process of a group"
-    if not how and int(os.environ.get('WORLD_SIZE', 1)) == 1:
+    if not how and ('TORCHELASTIC_RUN_ID' not in os.environ or os.environ['WORLD_SIZE'] == '1'):
         yield alone
         return
     backend = 'gloo'

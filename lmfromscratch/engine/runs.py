@@ -218,9 +218,12 @@ class Run:
         self.save()
 
     def save(self):
-        "Write the checkpoint"
-        whole, state = self.group.whole(self.state), [] # Of all rows
-        if self.group.rank: return
+        "Write the checkpoint; the first of several processes does, and the others wait"
+        whole = self.group.whole(self.state) # Of all rows
+        self.group.by_first(lambda: self._save(whole))
+
+    def _save(self, whole):
+        state = []
         tensors = {f'model.{k}': v for k, v in self.model.state_dict().items()}
         for i, d in self.opt.state_dict()['state'].items():
             tensors |= {f'opt.{i}.{k}': v for k, v in d.items()}
