@@ -187,7 +187,8 @@ def train_and_report(run, quiet=False):
     if run.group.rank == 0:
         print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {hands}, "
               f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
-        print(f"Characters of {len(s.vocab)} kinds; held out: {run.data.told}; folder {run.folder}", flush=True)
+        print(f"Characters of {len(s.vocab)} kinds; held out: {run.data.told}; folder {run.folder}",
+              flush=True)
     run.train(progress=not quiet)
     if run.group.rank: return
     run.group = alone # The first process does the rest

@@ -82,15 +82,16 @@ class Group(Alone):
         except RuntimeError as e:
             me, said = f"Process {self.rank} of {self.size}", str(e).lower()
             if 'timed out' in said or 'timeout' in said:
-                raise ProcessHangs(f"{me}: another one has not answered for {self.seconds:g} seconds. It hangs, "
-                                   "or its machine does. `lmfs resume` goes on from the last checkpoint.") from e
+                raise ProcessHangs(f"{me}: another one has not answered for {self.seconds:g} seconds. It "
+                                   "hangs, or its machine does. `lmfs resume` goes on from the last "
+                                   "checkpoint.") from e
             if not any(o in said for o in ('connection', 'broken pipe', 'socket', 'nccl')): raise
             raise ProcessLost(f"{me}: another one has died.") from e
 
     def share(self, x, y):
         mine, n = self.rows(len(x)), (y != no_target).sum()
         if mine.start < mine.stop: return x[mine], y[mine], n
-        return x[:1], torch.full_like(y[:1], no_target), n # No row for us: one without a target changes nothing
+        return x[:1], torch.full_like(y[:1], no_target), n # A row without a target changes nothing
 
     def masks(self, n): return WholeMasks(n, self.rows(n))
 

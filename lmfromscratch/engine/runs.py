@@ -192,7 +192,8 @@ class Run:
         except RuntimeError: failed = True
         if self.group.total(failed)[0]: # For one process is for all
             self.settings = replace(self.settings, bf16=False)
-            if self.group.rank == 0: print("This run was begun in bfloat16, which can't be computed here: it continues in float32.")
+            if self.group.rank: return
+            print("This run was begun in bfloat16, which can't be computed here: it continues in float32.")
 
     def _report(self, mark, bar, progress):
         "A row for the table of losses; ten times in a run a look at what is held out, and a line"
