@@ -26,11 +26,13 @@ from .runs import *
 from .awdlstm import *
 from .reading import *
 from .verses import *
+from .engine.processes import *
 from .engine.run_data import *
 from .engine.run_files import *
 from .engine.runs import *
 from .export import *
 from .tokens import *
+from .processes import *
 from .engine.exported import *
 from .engine.places import *
 from .engine.page import *

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['commands', 'parse_models', 'parser_of', 'course_command', 'given', 'changed_recipe', 'known_text', 'train_command',
-           'train_and_report', 'print_scores', 'resume_command', 'run_with_text', 'score_command', 'ids_of_text',
-           'sample_command', 'export_command', 'page_command', 'serve_command', 'lmfs']
+           'begin_together', 'in_group', 'train_together', 'train_and_report', 'print_scores', 'resume_command',
+           'is_done', 'run_with_text', 'check_text', 'score_command', 'ids_of_text', 'sample_command', 'export_command',
+           'page_command', 'serve_command', 'lmfs']
 
 # %% ../../nbs/engine/cli.ipynb #ab0ab8a9
 import argparse
@@ -130,12 +131,13 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
                   residual:bool=None,# gru: add its input to a layer's output; default: from 3 layers on
                   valid:float=0.1,   # Share that is held out: the end of the text, or some of the verses
                   seed:int=0,        # Seeds weights and dropout
-                  threads:int=None,  # Threads; default: one for each core, 8 at most
+                  processes:int=1,   # Processes that share the rows; torchrun starts its own
+                  threads:int=None,  # Threads of each process; default: one for each core, 8 at most
                   precision:str='auto', # float32, bfloat16, or auto: what is faster here
                   device:str='cpu',  # cpu or cuda
                   quiet:bool=False): # Print no progress
     "Train a model on a text, by the clock"
-    from lmfromscratch.engine.runs import new_run
+    from lmfromscratch.engine.processes import joined
     bf16 = dict(auto=None, float32=False, bfloat16=True)
     if precision not in bf16: raise ValueError(f"--precision: {precision!r} is none of {', '.join(bf16)}.")
     args = dict(n_hidden=hidden, n_layers=layers, dropout=dropout, residual=residual)
@@ -144,21 +146,54 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
     recipe = changed_recipe(model, args, lr=lr, bs=bs, sl=sl)
     if minutes is None and steps is None: minutes = 10. if verses else 3.
     if out is None: out = f'runs/{text.stem}'
-    run = new_run(known_text(text, verses), out, recipe, kind='verses' if verses else 'text', tokens=tokens,
-                  minutes=minutes, steps=steps, valid=valid, seed=seed, threads=threads, device=device,
-                  bf16=bf16[precision])
-    train_and_report(run, quiet)
+    how = dict(recipe=recipe, kind='verses' if verses else 'text', tokens=tokens, minutes=minutes,
+               steps=steps, valid=valid, seed=seed, threads=threads, device=device,
+               bf16=bf16[precision])
+    with joined() as group: # Of one, unless torchrun has started us
+        if group.size == processes == 1:
+            from lmfromscratch.engine.runs import new_run
+            return train_and_report(new_run(known_text(text, verses), out, **how), quiet)
+        how |= dict(processes=processes if group.size == 1 else group.size)
+        group.by_first(lambda: begin_together(known_text(text, verses), out, how))
+        if group.size > 1: train_together(group, out, None, quiet)
+        else: in_group(processes, out, None, quiet)
+
+def begin_together(text, out, how):
+    "Make the folder of a run that several processes will open; after a fault it's there already"
+    from lmfromscratch.engine.run_files import read_settings
+    from lmfromscratch.engine.runs import new_run, planned
+    if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) and (Path(out)/'run.json').is_file():
+        s, here = planned(text, **how)[0], read_settings(out)
+        if s == replace(here, bf16=s.bf16): return # Ours
+    new_run(text, out, **how)
+
+def in_group(n:int, folder, minutes, quiet): # As for `train_together`
+    "Train a run in `n` new processes"
+    from lmfromscratch.engine.processes import launch
+    sys.exit(launch(n, train_together, str(folder), minutes, quiet))
+
+def train_together(group, folder:str, minutes:float|None, quiet:bool):
+    "What each process of a group does with a run; the first one scores it and speaks"
+    from lmfromscratch.engine.runs import open_run
+    run = open_run(folder, minutes=minutes, group=group)
+    if not run.group.by_first(lambda: run.finished): return train_and_report(run, quiet)
+    if group.rank == 0: raise ValueError(is_done(run))
 
 def train_and_report(run, quiet=False):
     "Train `run`, print what it is and what came out; a signal that asks for an end is the exit status"
     from lmfromscratch.engine.models import n_params
+    from lmfromscratch.engine.processes import alone
     s = run.settings
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
-    print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {s.threads} threads, "
-          f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
-    print(f"{run.data.unit.capitalize()} of {len(run.vocab)} kinds; held out: {run.data.told}; "
-          f"folder {run.folder}", flush=True)
+    hands = f"{s.processes} processes of {s.threads} threads" if s.processes > 1 else f"{s.threads} threads"
+    if run.group.rank == 0:
+        print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {hands}, "
+              f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
+        print(f"{run.data.unit.capitalize()} of {len(run.vocab)} kinds; held out: {run.data.told}; "
+              f"folder {run.folder}", flush=True)
     run.train(progress=not quiet)
+    if run.group.rank: return
+    run.group = alone # The first process does the rest
     if run.done < 1:
         run.write()
         sys.exit(0 if run.stopped == signal.SIGINT else 128 + run.stopped)
@@ -179,22 +214,36 @@ def print_scores(table, n_bytes): # How many bytes of text a target stands for, 
 # %% ../../nbs/engine/cli.ipynb #d3a99890
 def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
                    minutes:float=None,   # Another budget, with the time that was spent already
+                   processes:int=None,   # Processes that share the rows; default: as many as before
                    quiet:bool=False):    # Print no progress
     "Continue a run that was stopped"
     from lmfromscratch.engine.models import folder_lock
     from lmfromscratch.engine.run_files import read_settings
-    read_settings(run) # Is there a run?
-    with folder_lock(run):
-        opened = run_with_text(run, minutes)
-        if opened.finished:
-            raise ValueError(f"{run} is done. Its {opened.step:,} steps took {opened.seconds/60:.1f} "
-                             "minutes: give it more in all with --minutes.")
-        train_and_report(opened, quiet)
+    from lmfromscratch.engine.processes import joined
+    with joined() as group: # Of one, unless torchrun has started us
+        if group.size > 1: return train_together(group, run, minutes, quiet)
+        n = processes or read_settings(run).processes # Is there a run?
+        with folder_lock(run):
+            if n > 1: check_text(run)
+            else:
+                opened = run_with_text(run, minutes)
+                if opened.finished: raise ValueError(is_done(opened))
+                return train_and_report(opened, quiet)
+        in_group(n, run, minutes, quiet)
+
+def is_done(run):
+    return (f"{run.folder} is done. Its {run.step:,} steps took {run.seconds/60:.1f} minutes: give it more "
+            "in all with --minutes.")
 
 def run_with_text(run:Path, minutes=None): # As for `open_run`
     "A run whose text is where it was; else what can be done"
-    from lmfromscratch.engine.run_files import read_settings
     from lmfromscratch.engine.runs import open_run
+    check_text(run)
+    return open_run(run, minutes=minutes)
+
+def check_text(run:Path):
+    "Complain if the text of a run is not where it was, and say what can be done"
+    from lmfromscratch.engine.run_files import read_settings
     from lmfromscratch.engine.texts import corpora
     source = read_settings(run).source
     if source is None:
@@ -203,7 +252,6 @@ def run_with_text(run:Path, minutes=None): # As for `open_run`
     if source not in ('bible', *corpora) and not Path(source).is_file():
         raise FileNotFoundError(f"There is no file {source} any more, the text of {run}. "
                                 "Put it back there; or name another, if it is to be scored.")
-    return open_run(run, minutes=minutes)
 
 # %% ../../nbs/engine/cli.ipynb #9a3d9839
 def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a saved model

@@ -14,6 +14,7 @@ from torch import nn
 from ..data import Vocab
 from .any_tokens import learn_vocab, token_kind
 from .loaders import TextTooShort
+from .processes import alone
 from .scoring import bytes_per_token, score, segments, token_logps
 from .texts import (bible_verses, check_memory, corpora, corpus, download_corpus,
                                          verse_lines)
@@ -103,11 +104,20 @@ class RunningText(RunData, kind='text'):
         vocab = learn_vocab(learned, s.tokens)
         return dict(vocab=tuple(vocab if s.tokens == 'chars' else vocab.made_of))
 
-    def look(self, model): # At the first 32,768 tokens as sixteen streams
+    @staticmethod
+    def check(s):
+        if not s.bs % s.processes: return
+        fewer, more = s.bs//s.processes*s.processes, -(-s.bs//s.processes)*s.processes
+        raise ValueError(f"{s.bs} streams can't be shared equally among {s.processes} processes: take "
+                         f"bs={fewer or more}{f' or {more}' if fewer else ''}, or "
+                         f"{', '.join(str(o) for o in range(1, s.bs+1) if s.bs % o == 0)} processes.")
+
+    def look(self, model, group=alone): # At the first 32,768 tokens as sixteen streams
         ids = self.to_score(32_769)
         bs = max(1, min(16, (len(ids)-1)//256))
         n = (len(ids)-1)//bs
-        return -token_logps(model, segments(ids.unfold(0, n+1, n)[:bs], 256))[0].mean().item()
+        rows = ids.unfold(0, n+1, n)[group.rows(bs)]
+        return group.mean(-token_logps(model, segments(rows, 256) if len(rows) else [])[0])
 
     def to_score(self, longest=None): return self.ids[self.cut:][:longest]
 
@@ -154,8 +164,11 @@ class Verses(RunData, kind='verses'):
 
     def prepare(self, model): return never_pad(model)
 
-    def look(self, model): # At about 250 of the verses held out
-        return score_verses(model, self.valid[::max(1, len(self.valid)//250)]).nats.item()
+    def look(self, model, group=alone): # At about 250 of the verses held out
+        verses = self.valid[::max(1, len(self.valid)//250)]
+        mine = verses[group.rows(len(verses))]
+        batches = VerseBatches(mine, 16_384, pool=len(mine)) if len(mine) else []
+        return group.mean(-token_logps(model, batches, carry=False)[0])
 
     def to_score(self, longest=None): # As many verses as that many characters hold, one at least
         n = None if longest is None else max(1, (self.valid.lengths.cumsum(0) <= longest).sum())

@@ -33,7 +33,8 @@ class RunSettings(TextRecipe):
     valid:float=0.1       # Share that is kept for validation: the end of the text, or some verses
     seed:int=0            # Seeds weights and dropout
     split_seed:int=0      # Decides which verses are kept
-    threads:int|None=None # Threads that share the rows; None: as many as there are cores, 8 at most
+    processes:int=1       # Processes that share the rows; another number may resume
+    threads:int|None=None # Threads of each that share its rows; None: one for each core, 8 at most
     bf16:bool|None=False  # Train in bfloat16; None: if it can be done here, and faster
     device:str='cpu'      # Where the model is
     kind:str='text'       # Kind of the data, a name in `RunData.kinds`
@@ -48,7 +49,7 @@ class RunSettings(TextRecipe):
 _ranges = dict(minutes=(0, 1e9, False), steps=(1, 2**53, True), bs=(1, 2**31, True), sl=(1, 2**31, True),
                lr=(0, math.inf, False), wd=(0, math.inf, True), clip=(0, math.inf, False),
                warmup=(0, 1, True), forget=(0, 1, True), valid=(0, 1, False), seed=(0, 2**63, True),
-               split_seed=(0, 2**63, True), threads=(1, 257, True))
+               split_seed=(0, 2**63, True), threads=(1, 257, True), processes=(1, 2**16, True))
 
 def check_settings(s:RunSettings):
     "Complain about types and ranges"
