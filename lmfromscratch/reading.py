@@ -94,6 +94,7 @@ def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=Fals
                                 f"{learn.lr} is too high. The model that was given is as it was.")
         logp = logits.detach().float().log_softmax(-1)      # (streams, segment, vocab_sz)
         yield cache.mix(logp, inputs.take(x.shape[1]), y) if cache else logp, y
+        model.absorb(x, y)
         if not learn or i+1 == len(batches): continue
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         with torch.no_grad(): learn.step(weights, grads)

@@ -73,6 +73,8 @@ class LM(nn.Module):
     uniforms = None     # Random numbers of its own to write with; None: PyTorch's
     regularized = False # Does it also return what the penalties of chapter 6 need?
 
+    def absorb(self, x, y): pass # What was just scored, where a text is read on: counts may grow
+
     def __init_subclass__(cls, register=True, **kwargs):
         super().__init_subclass__(**kwargs)
         if register: LM.classes[cls.__name__] = cls
