@@ -64,16 +64,14 @@ class LM(nn.Module):
         return output
 
     def reset(self): self.h = None # Forget
-
     # The rest is for later chapters
+    def absorb(self, x, y): pass # What was scored, where a text is read on: counts may grow
     classes = {}        # Every model by its name
     config = {}         # What the constructor was given, as JSON can hold it
     n_context = None    # Tokens that it can look back; None: all
     special_ids = ()    # Tokens that are no text and never written
     uniforms = None     # Random numbers of its own to write with; None: PyTorch's
     regularized = False # Does it also return what the penalties of chapter 6 need?
-
-    def absorb(self, x, y): pass # What was just scored, where a text is read on: counts may grow
 
     def __init_subclass__(cls, register=True, **kwargs):
         super().__init_subclass__(**kwargs)
