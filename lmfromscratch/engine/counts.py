@@ -31,6 +31,11 @@ def check_order(n:int):
     if not 1 <= n <= 64: raise ValueError(f"n, the tokens of the longest sequences, must be 1 to 64, not {n}.")
 
 # %% ../../nbs/engine/counts.ipynb #cntable0
+def _groups(keys):
+    "The keys sorted, where each of them was, and where each different one begins; PyTorch sorts faster"
+    keys, order = [o.numpy() for o in torch.from_numpy(keys).sort()]
+    return keys, order, np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+
 class CountTables:
     "How often each sequence of up to `n` tokens occurs, in sorted arrays"
     def __init__(self,
@@ -47,14 +52,15 @@ class CountTables:
         self.n, self.vocab_sz, self.begin = n, vocab_sz, begin
         number, self.contexts = [np.zeros(len(at), np.int32)], [np.zeros(1, np.int64)]
         for m in range(1, n): # The contexts of m tokens
-            keys, found = np.unique(self._pair(number[-1], ids[at-m]), return_inverse=True)
-            self.contexts.append(keys)
-            number.append(found.astype(np.int32))
+            keys, order, start = _groups(self._pair(number[-1], ids[at-m]))
+            number.append(np.empty(len(at), np.int32))
+            number[-1][order] = np.repeat(np.arange(len(start), dtype=np.int32), np.diff(start, append=len(at)))
+            self.contexts.append(keys[start])
         self.orders, self.times, places = [], [], np.arange(len(at))
         for m in range(n-1, -1, -1):
-            keys, first, counts = np.unique(self._pair(number[m][places], ids[at[places]]),
-                                            return_index=True, return_counts=True)
-            places = places[first] # From here on: in how many different longer sequences, not how often
+            keys, order, start = _groups(self._pair(number[m][places], ids[at[places]]))
+            keys, counts = keys[start], np.diff(start, append=len(keys))
+            places = places[order[start]] # From here on: in how many different longer sequences, not how often
             start = np.searchsorted(keys // vocab_sz, np.arange(len(self.contexts[m])+1))
             tokens = (keys % vocab_sz).astype(np.uint8 if vocab_sz <= 256 else np.int32)
             self.orders.insert(0, (start.astype(np.int32), tokens, counts.astype(np.int32)))

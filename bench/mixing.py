@@ -1,0 +1,112 @@
+"Train LSTMs by steps on tiny Shakespeare, mix them with counts, score all of the validation part; write a CSV"
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lmfromscratch.engine.counts import Counts
+from lmfromscratch.engine.runs import new_run, open_run
+from lmfromscratch.engine.scoring import read, segments, windows
+from lmfromscratch.engine.texts import corpus
+from lmfromscratch.mixing import Gate, add_bets, bet_facts, em_weights, fit_bets, mix
+from lmfromscratch.reading import Cache, LearnRMS, reading_table
+
+order, window = 9, 256
+
+
+def trained(folder, seed, steps, tune=False):
+    "An ordinary run of chapter 12's recipe; for `tune` without the last ninth of what the others train on"
+    text, valid = corpus('shakespeare'), .1
+    if tune: text, valid = text[:int(len(text)*.9)], 1/9
+    place = folder/f"{'tune' if tune else 'seed'}{seed}"
+    if (place/'model.json').is_file(): return open_run(place, text if tune else None)
+    run = new_run(text, place, steps=steps, seed=seed, threads=1, bf16=False, valid=valid)
+    run.train()
+    run.finish()
+    return run
+
+
+def panel(model, ids, way):
+    "Log-probabilities of all tokens, `(n, vocab_sz)`"
+    batches = segments(ids[None]) if way == 'stateful' else windows(ids, window)
+    return torch.cat([o.flatten(0, 1).log_softmax(-1) for o, _ in read(model, batches, way == 'stateful')])
+
+
+def found(counts, ids, way):
+    "How many tokens of each context were counted"
+    batches, state, parts = segments(ids[None]) if way == 'stateful' else windows(ids, window), None, []
+    for x, _ in batches:
+        _, n, state = counts.look(x, state if way == 'stateful' else None)
+        parts.append(n.flatten())
+    return torch.cat(parts)
+
+
+def read_on(model, run, ids, file, **how):
+    "Log-probabilities of what came, of a model that learns while it reads; kept in a file"
+    if not file.is_file():
+        np.save(file, -reading_table(model, run.vocab, ids, segment=32, **how).nats.to_numpy())
+    return torch.from_numpy(np.load(file))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--folder', type=Path, default=Path('runs/mixing'), help="where the runs are, or will be")
+    p.add_argument('--seeds', type=int, default=3)
+    p.add_argument('--steps', type=int, default=2620)
+    p.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.csv'))
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    runs = {'tune': trained(args.folder, 0, args.steps, tune=True)}
+    runs |= {s: trained(args.folder, s, args.steps) for s in range(args.seeds)}
+    counts = {k: Counts.of(runs[k].data.train, order, 65, live=True).eval() for k in ('tune', 0)}
+    counts |= {s: counts[0] for s in range(1, args.seeds)}
+    rows, pairs = [], {s: (s, (s+1) % args.seeds) for s in range(args.seeds)}
+    def note(way, name, seed, logps, weights=()):
+        rows.append(dict(way=way, model=name, seed=seed, nats=round(-logps.mean().item(), 4),
+                         weights=' '.join(f'{o:.3f}' for o in weights)))
+    for way in ('stateful', f'windows of {window}'):
+        nets = {k: panel(r.model, r.data.valid, way) for k, r in runs.items()}
+        tabs = {k: panel(counts[k], runs[k].data.valid, way) for k in ('tune', 0)}
+        seen = {k: found(counts[k], runs[k].data.valid, way) for k in ('tune', 0)}
+        y = {k: runs[k].data.valid[1:] for k in ('tune', 0)}
+        came = {k: o.gather(1, y[k if k == 'tune' else 0][:, None])[:, 0] for k, o in nets.items()}
+        tab = {k: o.gather(1, y[k][:, None])[:, 0] for k, o in tabs.items()}
+        w = em_weights(torch.stack([came['tune'], tab['tune']]))
+        three = torch.stack([w[0]/2, w[0]/2, w[1]])
+        pair, facts = torch.stack([nets['tune'], tabs['tune']]), bet_facts(nets['tune'], tabs['tune'], seen['tune'], order)
+        torch.manual_seed(0)
+        gate = Gate(facts)
+        fit_bets(lambda at: add_bets(pair[:, at], gate(facts[at])).gather(1, y['tune'][at, None])[:, 0],
+                 list(gate.parameters()), len(facts), rounds=60)
+        note(way, 'counts', '', tab[0])
+        for s, (a, b) in pairs.items():
+            note(way, 'LSTM', s, came[s])
+            note(way, 'LSTM + counts', s, mix(torch.stack([came[s], tab[0]]), w), w)
+            pair = torch.stack([nets[s], tabs[0]])
+            with torch.no_grad(): gated = add_bets(pair, gate(bet_facts(*pair, seen[0], order)))
+            note(way, 'LSTM + counts, gate', s, gated.gather(1, y[0][:, None])[:, 0])
+            note(way, 'two LSTMs', s, mix(torch.stack([came[a], came[b]]), torch.tensor([.5, .5])))
+            note(way, 'two LSTMs + counts', s, mix(torch.stack([came[a], came[b], tab[0]]), three), three)
+    on, file = {}, lambda k, name: args.folder/f'on_{name}_{k}.npy'
+    ways = dict(gradients=dict(learn=LearnRMS()), cache=dict(learn=LearnRMS(), cache=Cache(.6, .1, 2000)))
+    for k, r in runs.items():
+        on[k] = [read_on(r.model, r, r.data.valid, file(k, name), **how) for name, how in ways.items()]
+        on[k].append(read_on(counts[k], r, r.data.valid, file('tune' if k == 'tune' else 'all', 'counts')))
+    w, w3 = em_weights(torch.stack([on['tune'][0], on['tune'][2]])), em_weights(torch.stack(on['tune']))
+    four = torch.stack([*(w3[:2]/2).repeat(2), w3[2]])
+    note('reading on', 'counts', '', on[0][2])
+    for s, (a, b) in pairs.items():
+        note('reading on', 'LSTM', s, on[s][0])
+        note('reading on', 'LSTM with a cache', s, on[s][1])
+        note('reading on', 'LSTM + counts', s, mix(torch.stack([on[s][0], on[s][2]]), w), w)
+        note('reading on', 'LSTM, with and without a cache, + counts', s, mix(torch.stack(on[s]), w3), w3)
+        note('reading on', 'two LSTMs, with and without a cache, + counts', s,
+             mix(torch.stack([*on[a][:2], *on[b][:2], on[s][2]]), four), four)
+    table = pd.DataFrame(rows)
+    table.to_csv(args.out, index=False)
+    print(table.groupby(['way', 'model'], sort=False).nats.agg(['mean', 'min', 'max']).round(4).to_string())
+
+
+if __name__ == '__main__': main()
