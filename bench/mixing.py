@@ -1,4 +1,4 @@
-"Train LSTMs by steps on tiny Shakespeare, mix them with counts, score all of the validation part; write a CSV"
+"Train LSTMs on tiny Shakespeare, mix them with counts, score all of the validation part; write a CSV"
 import argparse
 from pathlib import Path
 
@@ -43,11 +43,62 @@ def found(counts, ids, way):
     return torch.cat(parts)
 
 
-def read_on(model, run, ids, file, **how):
+def read_on(model, run, file, **how):
     "Log-probabilities of what came, of a model that learns while it reads; kept in a file"
     if not file.is_file():
-        np.save(file, -reading_table(model, run.vocab, ids, segment=32, **how).nats.to_numpy())
+        np.save(file, -reading_table(model, run.vocab, run.data.valid, segment=32, **how).nats.to_numpy())
     return torch.from_numpy(np.load(file))
+
+
+def learned_gate(nets, tabs, seen, y):
+    "A gate that is learned on the text that was kept out"
+    torch.manual_seed(0)
+    pair, facts = torch.stack([nets, tabs]), bet_facts(nets, tabs, seen, order)
+    gate = Gate(facts)
+    def bet(at): return add_bets(pair[:, at], gate(facts[at])).gather(1, y[at, None])[:, 0]
+    fit_bets(bet, list(gate.parameters()), len(facts), rounds=60)
+    return gate
+
+
+def plain_scores(way, runs, counts, pairs, note):
+    "Frozen members: one by one, with constant weights, with a gate, and two networks"
+    ids = {k: r.data.valid for k, r in runs.items()}
+    nets, tabs = [{k: panel(m, ids[k], way) for k, m in o.items()}
+                  for o in ({k: r.model for k, r in runs.items()}, {k: counts[k] for k in ('tune', 0)})]
+    seen = {k: found(counts[k], ids[k], way) for k in tabs}
+    def of(logps, k): return logps.gather(1, ids[k][1:, None])[:, 0]
+    came, tab = {k: of(o, k) for k, o in nets.items()}, {k: of(o, k) for k, o in tabs.items()}
+    w = em_weights(torch.stack([came['tune'], tab['tune']]))
+    gate = learned_gate(nets['tune'], tabs['tune'], seen['tune'], ids['tune'][1:])
+    note(way, 'counts', '', tab[0])
+    for s, (a, b) in pairs.items():
+        note(way, 'LSTM', s, came[s])
+        note(way, 'LSTM + counts', s, mix(torch.stack([came[s], tab[0]]), w), w)
+        with torch.no_grad(): gated = add_bets(torch.stack([nets[s], tabs[0]]),
+                                               gate(bet_facts(nets[s], tabs[0], seen[0], order)))
+        note(way, 'LSTM + counts, by a gate', s, of(gated, s))
+        note(way, 'two LSTMs', s, mix(torch.stack([came[a], came[b]]), torch.tensor([.5, .5])))
+        three = torch.stack([w[0]/2, w[0]/2, w[1]])
+        note(way, 'two LSTMs + counts', s, mix(torch.stack([came[a], came[b], tab[0]]), three), three)
+
+
+def reading_on(runs, counts, pairs, folder, note):
+    "Members that learn while they read"
+    on, ways = {}, dict(gradients=dict(learn=LearnRMS()),
+                        cache=dict(learn=LearnRMS(), cache=Cache(.6, .1, 2000)))
+    for k, r in runs.items():
+        on[k] = [read_on(r.model, r, folder/f'on_{name}_{k}.npy', **how) for name, how in ways.items()]
+        on[k].append(read_on(counts[k], r, folder/f"on_counts_{'tune' if k == 'tune' else 'all'}.npy"))
+    w, w3 = em_weights(torch.stack(on['tune'])[[0, 2]]), em_weights(torch.stack(on['tune']))
+    five, way = torch.stack([*(w3[:2]/2).repeat(2), w3[2]]), 'reading on'
+    note(way, 'counts', '', on[0][2])
+    for s, (a, b) in pairs.items():
+        note(way, 'LSTM', s, on[s][0])
+        note(way, 'LSTM, cache', s, on[s][1])
+        note(way, 'LSTM + counts', s, mix(torch.stack(on[s])[[0, 2]], w), w)
+        note(way, 'LSTM, cache + counts', s, mix(torch.stack(on[s]), w3), w3)
+        all_five = torch.stack([*on[a][:2], *on[b][:2], on[s][2]])
+        note(way, 'two LSTMs, cache + counts', s, mix(all_five, five), five)
 
 
 def main():
@@ -66,44 +117,8 @@ def main():
     def note(way, name, seed, logps, weights=()):
         rows.append(dict(way=way, model=name, seed=seed, nats=round(-logps.mean().item(), 4),
                          weights=' '.join(f'{o:.3f}' for o in weights)))
-    for way in ('stateful', f'windows of {window}'):
-        nets = {k: panel(r.model, r.data.valid, way) for k, r in runs.items()}
-        tabs = {k: panel(counts[k], runs[k].data.valid, way) for k in ('tune', 0)}
-        seen = {k: found(counts[k], runs[k].data.valid, way) for k in ('tune', 0)}
-        y = {k: runs[k].data.valid[1:] for k in ('tune', 0)}
-        came = {k: o.gather(1, y[k if k == 'tune' else 0][:, None])[:, 0] for k, o in nets.items()}
-        tab = {k: o.gather(1, y[k][:, None])[:, 0] for k, o in tabs.items()}
-        w = em_weights(torch.stack([came['tune'], tab['tune']]))
-        three = torch.stack([w[0]/2, w[0]/2, w[1]])
-        pair, facts = torch.stack([nets['tune'], tabs['tune']]), bet_facts(nets['tune'], tabs['tune'], seen['tune'], order)
-        torch.manual_seed(0)
-        gate = Gate(facts)
-        fit_bets(lambda at: add_bets(pair[:, at], gate(facts[at])).gather(1, y['tune'][at, None])[:, 0],
-                 list(gate.parameters()), len(facts), rounds=60)
-        note(way, 'counts', '', tab[0])
-        for s, (a, b) in pairs.items():
-            note(way, 'LSTM', s, came[s])
-            note(way, 'LSTM + counts', s, mix(torch.stack([came[s], tab[0]]), w), w)
-            pair = torch.stack([nets[s], tabs[0]])
-            with torch.no_grad(): gated = add_bets(pair, gate(bet_facts(*pair, seen[0], order)))
-            note(way, 'LSTM + counts, gate', s, gated.gather(1, y[0][:, None])[:, 0])
-            note(way, 'two LSTMs', s, mix(torch.stack([came[a], came[b]]), torch.tensor([.5, .5])))
-            note(way, 'two LSTMs + counts', s, mix(torch.stack([came[a], came[b], tab[0]]), three), three)
-    on, file = {}, lambda k, name: args.folder/f'on_{name}_{k}.npy'
-    ways = dict(gradients=dict(learn=LearnRMS()), cache=dict(learn=LearnRMS(), cache=Cache(.6, .1, 2000)))
-    for k, r in runs.items():
-        on[k] = [read_on(r.model, r, r.data.valid, file(k, name), **how) for name, how in ways.items()]
-        on[k].append(read_on(counts[k], r, r.data.valid, file('tune' if k == 'tune' else 'all', 'counts')))
-    w, w3 = em_weights(torch.stack([on['tune'][0], on['tune'][2]])), em_weights(torch.stack(on['tune']))
-    four = torch.stack([*(w3[:2]/2).repeat(2), w3[2]])
-    note('reading on', 'counts', '', on[0][2])
-    for s, (a, b) in pairs.items():
-        note('reading on', 'LSTM', s, on[s][0])
-        note('reading on', 'LSTM with a cache', s, on[s][1])
-        note('reading on', 'LSTM + counts', s, mix(torch.stack([on[s][0], on[s][2]]), w), w)
-        note('reading on', 'LSTM, with and without a cache, + counts', s, mix(torch.stack(on[s]), w3), w3)
-        note('reading on', 'two LSTMs, with and without a cache, + counts', s,
-             mix(torch.stack([*on[a][:2], *on[b][:2], on[s][2]]), four), four)
+    for way in ('stateful', f'windows of {window}'): plain_scores(way, runs, counts, pairs, note)
+    reading_on(runs, counts, pairs, args.folder, note)
     table = pd.DataFrame(rows)
     table.to_csv(args.out, index=False)
     print(table.groupby(['way', 'model'], sort=False).nats.agg(['mean', 'min', 'max']).round(4).to_string())

@@ -84,7 +84,7 @@ def multiply_bets(logps, numbers): # As for `add_bets`
 def fit_bets(bet,   # Places -> log-probabilities of what came there
              weights:list, # Tensors to learn
              n:int, # Places to learn from, the first ones
-             rounds:int=200, lr:float=.03 # Steps of Adam, each on all of them; learning rate
+             rounds:int=100, lr:float=.03 # Steps of Adam, each on all of them; learning rate
             ):
     "Learn weights that don't depend on what comes"
     opt, places = torch.optim.Adam(weights, lr), torch.arange(n)

@@ -192,47 +192,50 @@ class Counts(LM):
             text = torch.cat([o for row in text for o in (before, row)])
         model = cls(vocab_sz, n, len(text), begin, live)
         model.ids.data.copy_(torch.as_tensor(text))
-        model.tables # Now, so that a text that is too short is found now
+        model.built.tables = model._count() # Now, so that a text that is too short is found now
         return model
+
+    def _count(self): return CountTables(self.ids.cpu().numpy(), self.n, self.vocab_sz, self.begin)
 
     @property
     def tables(self) -> CountTables:
         if self.grown is not None: return self.grown
-        if self.built.tables is None:
-            self.built.tables = CountTables(self.ids.cpu().numpy(), self.n, self.vocab_sz, self.begin)
+        if self.built.tables is None: self.built.tables = self._count() # The text is from a file
         return self.built.tables
+
+    def _begin(self, x): # What is before the first token, `(bs, 0)` or `(bs, n-1)`
+        return x.new_full((len(x), 0 if self.begin is None else self.n-1), self.begin or 0)
 
     def look(self, x, state=None) -> tuple: # Probabilities, `(bs, sl, vocab_sz)`; tokens found, `(bs, sl)`; state
         "What was counted after each place"
-        bs, sl = x.shape
-        if state is None: state = x.new_full((1, bs, 0 if self.begin is None else self.n-1), self.begin or 0)
-        seen = torch.cat([state[0].to(x.device), x], 1)                        # (bs, k+sl)
-        state = seen[:, max(0, seen.shape[1]-self.n+1):][None]                 # (1, bs, up to n-1)
+        (bs, sl), k = x.shape, self.n-1
+        seen = torch.cat([self._begin(x) if state is None else state[0], x], 1)   # (bs, tokens before + sl)
+        state = seen[:, max(0, seen.shape[1]-k):][None]                           # (1, bs, k or fewer)
         if x.is_meta: return torch.empty(bs, sl, self.vocab_sz, device='meta'), x, state
-        known = torch.arange(seen.shape[1]-sl+1, seen.shape[1]+1).clamp(max=self.n-1).expand(bs, sl)
-        past = torch.cat([x.new_zeros(bs, self.n-1), seen], 1).unfold(1, max(1, self.n-1), 1)[:, -sl:]
-        return *self._ask(past.flatten(0, 1).cpu(), known.flatten(), bs, sl, x.device), state
+        known = torch.arange(seen.shape[1]-sl, seen.shape[1]).add(1).clamp(max=k).expand(bs, sl)
+        past = torch.cat([x.new_zeros(bs, k), seen], 1).unfold(1, max(1, k), 1)[:, -sl:]  # (bs, sl, k)
+        p, found = self._ask(past.flatten(0, 1).cpu(), known.flatten())
+        return p.view(bs, sl, -1).to(x.device), found.view(bs, sl).to(x.device), state
 
     @torch.compiler.disable
-    def _ask(self, past, known, bs, sl, device):
-        parts = [self.tables.probs(*(o.numpy() for o in pair)) for pair in zip(past.split(4096), known.split(4096))]
-        p, matched = [torch.from_numpy(np.concatenate(o)) for o in zip(*parts)]
-        return p.float().view(bs, sl, -1).to(device), matched.view(bs, sl).to(device)
+    def _ask(self, past, known): # In parts, as for each of them there's a row of all tokens in double precision
+        parts = [self.tables.probs(o.numpy(), k.numpy()) for o, k in zip(past.split(4096), known.split(4096))]
+        p, found = [torch.from_numpy(np.concatenate(o)) for o in zip(*parts)]
+        return p.float(), found
 
     def unroll(self, x, state=None): # (bs, sl), the tokens before: (1, bs, up to n-1)
         p, _, state = self.look(x, state)
-        return p.clamp_min(1e-30).log().to(self.floor.dtype), state # (bs, sl, vocab_sz)
+        return p.to(self.floor.dtype).clamp_min(self.floor).log(), state # (bs, sl, vocab_sz)
 
-    def absorb(self, x, y):
+    def absorb(self, x, y): # (bs, sl) each
+        "Go on counting, if the model is to: `x` was read, and `y` came after it"
         if not self.live: return
-        if self.grown is None:
-            self.grown = LiveTables(self.tables)
-            before = x.new_full((len(x), 0 if self.begin is None else self.n-1), self.begin or 0)
-            self.past = torch.cat([before, x[:, :1]], 1)
-        seen, k = torch.cat([self.past, y], 1).cpu(), self.n-1
-        for row in seen: # Those with n-1 tokens before them, which at the beginning of a text aren't there
-            start = max(k, self.past.shape[1])
-            if start < len(row): self.grown.add(row[:-1].unfold(0, k, 1)[start-k:].numpy() if k else row[:-1, None].numpy(), row[start:].numpy())
+        if self.grown is None: self.grown, self.past = LiveTables(self.tables), torch.cat([self._begin(x), x[:, :1]], 1)
+        seen, k = torch.cat([self.past, y], 1).cpu(), self.n-1 # The first k tokens of a text are only looked at
+        start = max(k, self.past.shape[1])
+        for row in seen:
+            past = torch.cat([row[:1], row]).unfold(0, max(1, k), 1)[start-k+1:len(row)-k+1]
+            if start < len(row): self.grown.add(past.numpy(), row[start:].numpy())
         self.past = seen[:, max(0, seen.shape[1]-k):]
 
     def reset(self):
