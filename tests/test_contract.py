@@ -53,7 +53,8 @@ def make(name, folder):
     from lmfromscratch.engine.models import model_class
     torch.manual_seed(0)
     if name == 'FromZeros': return model_class(name)(make(configs[name], folder)).eval()
-    if name == 'Counts': return model_class(name).of(ids(1, 20_000)[0], vocab_sz=vocab_sz, **configs[name]).eval()
+    if name == 'Counts':
+        return model_class(name).of(ids(1, 20_000)[0], vocab_sz=vocab_sz, **configs[name]).eval()
     if name == 'Mixture':
         members = [make(o, folder) for o in ('Counts', configs[name], 'LMModel3')]
         return model_class(name)(members, [.5, .3, .2]).eval()
