@@ -128,8 +128,8 @@ def _check_members(members, weights):
     if not members: raise ValueError("A mixture needs a member: give a list of models.")
     for i, o in enumerate(members):
         if not isinstance(o, LM) or type(o).__name__ not in LM.classes:
-            raise UnfitModel(f"Member {i} is a {type(o).__name__}, which has no unroll(x, state) that keeps the "
-                             "contract of chapter 3: derive its class from LM.")
+            raise UnfitModel(f"Member {i} is a {type(o).__name__}, which has no unroll(x, state) that keeps "
+                             "the contract of chapter 3: derive its class from LM.")
     sizes = [o.config['vocab_sz'] for o in members]
     if len(set(sizes)) > 1:
         raise UnfitModel(f"The members have vocabularies of {sizes} tokens: mix models of one vocabulary.")
@@ -154,7 +154,7 @@ def with_counts(model,          # Any `LM`
 def check_reader(read,     # Takes ids, `(n_tokens,)`, gives the nats of each but the first, `(n_tokens-1,)`
                  ids,      # A short text
                  vocab_sz:int # Number of tokens
-                ) -> dict: # nats: the mean; changed: prices before the last that it changes; total: of all last bets
+                ) -> dict: # nats: the mean; changed: prices before the last that change; total of the last bets
     "Does a reader look ahead, and are its bets a distribution?"
     prices = torch.stack([read(torch.cat([ids[:-1], ids.new_tensor([w])])) for w in range(vocab_sz)])
     changed = (prices[:, :-1] - prices[:1, :-1]).abs().amax(0) > 1e-5

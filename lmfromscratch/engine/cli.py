@@ -233,7 +233,7 @@ def run_with_text(run:Path, minutes=None): # As for `open_run`
 def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a saved model
                   text:Path=None,  # Text file or name of a known text; default: what the run held out
                   window:int=256,  # Tokens in a window
-                  count:int=None,  # Also mixed with counts, of sequences of so many tokens, of its training text
+                  count:int=None, # Also mixed with counts of its training text, of sequences of so many tokens
                   mix:float=None,  # Share of the counts; default: 0.3, or 0.5 for verses
                   cache:bool=False,# Also with a cache of what was read
                   dynamic:bool=False, # Also with a gradient step after each segment
@@ -263,7 +263,8 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
         raise ValueError(f"--cache and --dynamic look into a model, and {run} is an exported one: "
                          "name the run that it is from.")
     if count and opened.kind != 'run':
-        raise ValueError(f"--count counts what a run was trained on, and {run} is none: name the folder of one.")
+        raise ValueError(f"--count counts what a run was trained on, and {run} is none: name the folder of "
+                         "one.")
     trained = run_with_text(run) if text is None or count else None
     if text is None:
         print(f"{trained.settings.source}, held out: {trained.data.told}")

@@ -28,7 +28,8 @@ def discounts(times # How many sequences occur once, twice, three and four times
 # %% ../../nbs/engine/counts.ipynb #cnorder0
 def check_order(n:int):
     "Complain unless sequences may have `n` tokens"
-    if not 1 <= n <= 64: raise ValueError(f"n, the tokens of the longest sequences, must be 1 to 64, not {n}.")
+    if not 1 <= n <= 64:
+        raise ValueError(f"n, the tokens of the longest sequences, must be 1 to 64, not {n}.")
 
 # %% ../../nbs/engine/counts.ipynb #cntable0
 def _groups(keys):
@@ -54,13 +55,13 @@ class CountTables:
         for m in range(1, n): # The contexts of m tokens
             keys, order, start = _groups(self._pair(number[-1], ids[at-m]))
             number.append(np.empty(len(at), np.int32))
-            number[-1][order] = np.repeat(np.arange(len(start), dtype=np.int32), np.diff(start, append=len(at)))
+            number[-1][order] = np.repeat(np.arange(len(start)), np.diff(start, append=len(at)))
             self.contexts.append(keys[start])
         self.orders, self.times, places = [], [], np.arange(len(at))
         for m in range(n-1, -1, -1):
             keys, order, start = _groups(self._pair(number[m][places], ids[at[places]]))
             keys, counts = keys[start], np.diff(start, append=len(keys))
-            places = places[order[start]] # From here on: in how many different longer sequences, not how often
+            places = places[order[start]] # From here on: in how many different longer sequences
             start = np.searchsorted(keys // vocab_sz, np.arange(len(self.contexts[m])+1))
             tokens = (keys % vocab_sz).astype(np.uint8 if vocab_sz <= 256 else np.int32)
             self.orders.insert(0, (start.astype(np.int32), tokens, counts.astype(np.int32)))
@@ -206,8 +207,8 @@ class Counts(LM):
     def _begin(self, x): # What is before the first token, `(bs, 0)` or `(bs, n-1)`
         return x.new_full((len(x), 0 if self.begin is None else self.n-1), self.begin or 0)
 
-    def look(self, x, state=None) -> tuple: # Probabilities, `(bs, sl, vocab_sz)`; tokens found, `(bs, sl)`; state
-        "What was counted after each place"
+    def look(self, x, state=None) -> tuple: # As for `unroll`
+        "Probabilities, `(bs, sl, vocab_sz)`; how many tokens of each context are known, `(bs, sl)`; the state"
         (bs, sl), k = x.shape, self.n-1
         seen = torch.cat([self._begin(x) if state is None else state[0], x], 1)   # (bs, tokens before + sl)
         state = seen[:, max(0, seen.shape[1]-k):][None]                           # (1, bs, k or fewer)
@@ -218,7 +219,7 @@ class Counts(LM):
         return p.view(bs, sl, -1).to(x.device), found.view(bs, sl).to(x.device), state
 
     @torch.compiler.disable
-    def _ask(self, past, known): # In parts, as for each of them there's a row of all tokens in double precision
+    def _ask(self, past, known): # In parts, as each context needs a row of all tokens in double precision
         parts = [self.tables.probs(o.numpy(), k.numpy()) for o, k in zip(past.split(4096), known.split(4096))]
         p, found = [torch.from_numpy(np.concatenate(o)) for o in zip(*parts)]
         return p.float(), found
@@ -230,9 +231,10 @@ class Counts(LM):
     def absorb(self, x, y): # (bs, sl) each
         "Go on counting, if the model is to: `x` was read, and `y` came after it"
         if not self.live: return
-        if self.grown is None: self.grown, self.past = LiveTables(self.tables), torch.cat([self._begin(x), x[:, :1]], 1)
-        seen, k = torch.cat([self.past, y], 1).cpu(), self.n-1 # The first k tokens of a text are only looked at
-        start = max(k, self.past.shape[1])
+        if self.grown is None:
+            self.grown, self.past = LiveTables(self.tables), torch.cat([self._begin(x), x[:, :1]], 1)
+        seen, k = torch.cat([self.past, y], 1).cpu(), self.n-1
+        start = max(k, self.past.shape[1]) # The first k tokens of a text are only looked at
         for row in seen:
             past = torch.cat([row[:1], row]).unfold(0, max(1, k), 1)[start-k+1:len(row)-k+1]
             if start < len(row): self.grown.add(past.numpy(), row[start:].numpy())
