@@ -104,6 +104,7 @@ def main():
     p.add_argument('--folder', type=Path, default=Path('runs/mixing'), help="where the runs are, or will be")
     p.add_argument('--seeds', type=int, default=3)
     p.add_argument('--steps', type=int, default=2620)
+    p.add_argument('--ways', default='stateful,windows,reading', help="rows of other ways stay in the table")
     p.add_argument('--out', type=Path, default=Path(__file__).with_suffix('.csv'))
     args = p.parse_args()
     torch.set_num_threads(1)
@@ -115,9 +116,15 @@ def main():
     def note(way, name, seed, logps, weights=()):
         rows.append(dict(way=way, model=name, seed=seed, nats=round(-logps.mean().item(), 4),
                          weights=' '.join(f'{o:.3f}' for o in weights)))
-    for way in ('stateful', f'windows of {window}'): plain_scores(way, runs, counts, pairs, note)
-    reading_on(runs, counts, pairs, args.folder, note)
-    table = pd.DataFrame(rows)
+    names = dict(stateful='stateful', windows=f'windows of {window}', reading='reading on')
+    asked = [names[o] for o in args.ways.split(',')]
+    for way in asked:
+        if way == 'reading on': reading_on(runs, counts, pairs, args.folder, note)
+        else: plain_scores(way, runs, counts, pairs, note)
+    if args.out.is_file():
+        before = pd.read_csv(args.out, dtype=str, na_filter=False)
+        rows = before[~before.way.isin(asked)].to_dict('records') + rows
+    table = pd.DataFrame(rows).assign(nats=lambda t: t.nats.astype(float))
     table.to_csv(args.out, index=False)
     print(table.groupby(['way', 'model'], sort=False).nats.agg(['mean', 'min', 'max']).round(4).to_string())
 
