@@ -21,7 +21,7 @@ def trained(folder, seed, steps, tune=False):
     text, valid = corpus('shakespeare'), .1
     if tune: text, valid = text[:int(len(text)*.9)], 1/9
     place = folder/f"{'tune' if tune else 'seed'}{seed}"
-    if (place/'model.json').is_file(): return open_run(place, text if tune else None)
+    if (place/'model.json').is_file(): return open_run(place, text)
     run = new_run(text, place, steps=steps, seed=seed, threads=1, bf16=False, valid=valid)
     run.train()
     run.finish()
