@@ -30,7 +30,7 @@ def em_weights(logps,       # Of what came, by each member, `(members, n_tokens)
 
 # %% ../nbs/15_mixing.ipynb #mxbayes1
 def weights_while_reading(logps, # Of what came, by each member, `(members, n_tokens)`
-                          rate:float|None=1. # How far to the credit: 1: Bayes' rule; None: the mean of all credits
+                          rate:float|None=1. # How far to the credit: 1: all the way; None: to the mean of all
                          ) -> torch.Tensor: # `(members, n_tokens)`: before each token
     "Weights that are learned from the tokens before"
     if rate is not None and not 0 <= rate <= 1: raise ValueError(f"rate must be in [0, 1], not {rate}.")
@@ -155,7 +155,7 @@ def with_counts(model,          # Any `LM`
 def check_reader(read,     # Takes ids, `(n_tokens,)`, gives the nats of each but the first, `(n_tokens-1,)`
                  ids,      # A short text
                  vocab_sz:int # Number of tokens
-                ) -> dict: # nats: the mean; changed: prices before the last that change; total of the last bets
+                ) -> dict: # nats in the mean; how many prices before the last change; total of the last bets
     "Does a reader look ahead, and are its bets a distribution?"
     prices = torch.stack([read(torch.cat([ids[:-1], ids.new_tensor([w])])) for w in range(vocab_sz)])
     changed = (prices[:, :-1] - prices[:1, :-1]).abs().amax(0) > 1e-5

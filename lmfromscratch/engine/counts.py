@@ -208,7 +208,7 @@ class Counts(LM):
         return x.new_full((len(x), 0 if self.begin is None else self.n-1), self.begin or 0)
 
     def look(self, x, state=None) -> tuple: # As for `unroll`
-        "Probabilities, `(bs, sl, vocab_sz)`; how many tokens of each context are known, `(bs, sl)`; the state"
+        "Probabilities, `(bs, sl, vocab_sz)`; how much of each context is known, `(bs, sl)`; the state"
         (bs, sl), k = x.shape, self.n-1
         seen = torch.cat([self._begin(x) if state is None else state[0], x], 1)   # (bs, tokens before + sl)
         state = seen[:, max(0, seen.shape[1]-k):][None]                           # (1, bs, k or fewer)
