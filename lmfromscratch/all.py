@@ -15,6 +15,7 @@ from .regularize import *
 from .engine.layers import *
 from .engine.models import *
 from .engine.scoring import *
+from .engine.counts import *
 from .engine.learner import *
 from .train import *
 from .generate import *
@@ -25,6 +26,7 @@ from .unrolled import *
 from .runs import *
 from .awdlstm import *
 from .reading import *
+from .mixing import *
 from .verses import *
 from .engine.processes import *
 from .engine.run_data import *

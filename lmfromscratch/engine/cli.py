@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['commands', 'parse_models', 'parser_of', 'course_command', 'given', 'changed_recipe', 'known_text', 'train_command',
-           'begin_together', 'in_group', 'train_together', 'train_and_report', 'print_scores', 'resume_command',
-           'is_done', 'run_with_text', 'check_text', 'score_command', 'ids_of_text', 'sample_command', 'export_command',
-           'page_command', 'serve_command', 'lmfs']
+           'begin_together', 'in_group', 'train_together', 'check_counts', 'mixed', 'report_mixture',
+           'train_and_report', 'print_scores', 'resume_command', 'is_done', 'run_with_text', 'check_text',
+           'score_command', 'ids_of_text', 'sample_command', 'export_command', 'page_command', 'serve_command', 'lmfs']
 
 # %% ../../nbs/engine/cli.ipynb #ab0ab8a9
 import argparse
@@ -135,9 +135,12 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
                   threads:int=None,  # Threads of each process; default: one for each core, 8 at most
                   precision:str='auto', # float32, bfloat16, or auto: what is faster here
                   device:str='cpu',  # cpu or cuda
+                  count:int=None,   # Also mix the model with counts of sequences of so many characters
+                  mix:float=None,   # Share of the counts in the mixture; default: 0.3, or 0.5 for verses
                   quiet:bool=False): # Print no progress
     "Train a model on a text, by the clock"
     from lmfromscratch.engine.processes import joined
+    check_counts(count, mix)
     bf16 = dict(auto=None, float32=False, bfloat16=True)
     if precision not in bf16: raise ValueError(f"--precision: {precision!r} is none of {', '.join(bf16)}.")
     args = dict(n_hidden=hidden, n_layers=layers, dropout=dropout, residual=residual)
@@ -152,7 +155,13 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
     with joined() as group: # Of one, unless torchrun has started us
         if group.size == processes == 1:
             from lmfromscratch.engine.runs import new_run
-            return train_and_report(new_run(known_text(text, verses), out, **how), quiet)
+            run = new_run(known_text(text, verses), out, **how)
+            # Before the training, so that a text that is too short for the counts is found now
+            mixture = mixed(run.model, run, count, mix) if count else None
+            train_and_report(run, quiet)
+            if count: report_mixture(mixture, run)
+            return
+        if count: raise ValueError("--count mixes in one process: train without it, then `lmfs score RUN --count`.")
         how |= dict(processes=processes if group.size == 1 else group.size)
         group.by_first(lambda: begin_together(known_text(text, verses), out, how))
         if group.size > 1: train_together(group, out, None, quiet)
@@ -178,6 +187,29 @@ def train_together(group, folder:str, minutes:float|None, quiet:bool):
     run = open_run(folder, minutes=minutes, group=group)
     if not run.group.by_first(lambda: run.finished): return train_and_report(run, quiet)
     if group.rank == 0: raise ValueError(is_done(run))
+
+def check_counts(count, mix):
+    "Complain about `--count` and `--mix`"
+    from lmfromscratch.engine.counts import check_order
+    if mix is not None and count is None: raise ValueError("--mix is for --count: add it.")
+    if count is not None: check_order(count)
+    if mix is not None and not 0 <= mix <= 1:
+        raise ValueError(f"--mix, the share of the counts, must be in [0, 1], not {mix}.")
+
+def mixed(model, run, count, mix):
+    "`model` and the counts of what `run` trains on"
+    from lmfromscratch.mixing import with_counts
+    return with_counts(model, run.data.train, count, mix, live=True)
+
+def report_mixture(mixture, run):
+    "Score and save"
+    from lmfromscratch.engine.models import save_lm
+    counts, share = mixture.members[1], mixture.weights[1].item()
+    table = run.scores(mixture, run.data.share(run.step))
+    save_lm(mixture, run.vocab, run.folder/'mixture', **run.about(), valid=table.nats.to_dict())
+    print(f"\nMixed with counts of sequences of {counts.n}, which have {share:.2g} of the weight:")
+    print_scores(table, run.data.bytes_per_token(run.data.share(run.step)))
+    print(f"The mixture is in {run.folder/'mixture'}, and in its file the text that was counted.")
 
 def train_and_report(run, quiet=False):
     "Train `run`, print what it is and what came out; a signal that asks for an end is the exit status"
@@ -257,6 +289,8 @@ def check_text(run:Path):
 def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a saved model
                   text:Path=None,  # Text file or name of a known text; default: what the run held out
                   window:int=256,  # Tokens in a window
+                  count:int=None, # Also mixed with counts of what it was trained on, of sequences of so many
+                  mix:float=None,  # Share of the counts; default: 0.3, or 0.5 for verses
                   cache:bool=False,# Also with a cache of what was read
                   dynamic:bool=False, # Also with a gradient step after each segment
                   theta:float=None,# Sharpness of --cache; default: 10 for words, 0.6 for characters
@@ -265,6 +299,7 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
                   rate:float=None, # Learning rate of --dynamic; default: 0.05 for words, 0.002 for characters
                   segment:int=None): # Tokens in a segment of --dynamic; default: 16 words, 32 characters
     "Nats, bits and perplexity of a text, by token; and bits per byte, which other tokens have as well"
+    import pandas as pd
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.engine.scoring import bytes_per_token, score
     from lmfromscratch.reading import Cache, LearnRMS, LearnSGD, reading_score, reading_table
@@ -273,6 +308,7 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
                               ('--dynamic', dynamic, dict(rate=rate, segment=segment))):
         name = next(iter(given(options)), None)
         if name and not on: raise ValueError(f"--{name} is for {flag}: add it.")
+    check_counts(count, mix)
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if text is None and opened.kind != 'run':
@@ -282,18 +318,25 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     if (cache or dynamic) and opened.kind == 'exported':
         raise ValueError(f"--cache and --dynamic look into a model, and {run} is an exported one: "
                          "name the run that it is from.")
+    if count and opened.kind != 'run':
+        raise ValueError(f"--count counts what a run was trained on, and {run} is none: name the folder of "
+                         "one.")
+    trained = run_with_text(run) if text is None or count else None
     if text is None:
-        trained = run_with_text(run)
         print(f"{trained.settings.source}, held out: {trained.data.told}")
         ids = trained.data.to_score()
     else: ids = ids_of_text(opened, text)
     shown = sys.stderr.isatty()
     n_bytes = bytes_per_token(vocab, ids)
-    if opened.of_verses: return print_scores(score_verses(model, ids, progress=shown), n_bytes)
-    table = score(model, vocab, ids, window, progress=shown)
-    def read(name, **how): # Each row costs one reading of the text
-        t = reading_table(model, vocab, ids, progress=shown, **how)
-        table.loc[name] = reading_score({name: t}, vocab).loc[name]
+    models = {'': model} | ({', counts': mixed(model, trained, count, mix)} if count else {})
+    whole = score_verses if opened.of_verses else lambda m, ids, **kw: score(m, vocab, ids, window, **kw)
+    tables = {name: whole(m, ids, progress=shown) for name, m in models.items()}
+    table = pd.concat([t.set_axis(t.index + name) for name, t in tables.items()])
+    if opened.of_verses: return print_scores(table, n_bytes)
+    def read(how_named, **how): # Each row costs one reading of the text
+        for name, m in models.items():
+            t = reading_table(m, vocab, ids, progress=shown, **how)
+            table.loc[how_named+name] = reading_score({'': t}, vocab).loc['']
     if cache:
         how = dict(theta=0.6, weight=0.1, window=2000)
         if vocab.sep: how = dict(theta=10., weight=0.5, window=1000)

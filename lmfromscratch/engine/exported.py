@@ -259,6 +259,9 @@ def export_onnx(model:LM,           # Any model of chapter 03 or later, or one l
     if not isinstance(model, LM):
         raise UnfitModel(f"{type(model).__name__} has no unroll(x, state): export_onnx takes recurrent "
                          "models, those of chapter 03 and later.")
+    if not all(o.is_floating_point() for o in model.parameters()):
+        raise UnfitModel(f"{type(model).__name__} looks up counts in tables, which no graph holds: export "
+                         "the network alone.")
     check_vocab(model, vocab)
     for o in prompts: prompt_ids(model, vocab, o)
     folder, plain = writable_folder(folder), without_loop(model)

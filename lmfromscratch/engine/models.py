@@ -153,7 +153,7 @@ def model_on_meta(cls:type,   # A model
         raise ValueError(f"{cls.__name__} can't be made with {str(config)[:200]}: {str(e)[:200]}") from e
 
 _dtypes = dict(F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16,
-               U8=torch.uint8, I64=torch.int64)
+               U8=torch.uint8, I32=torch.int32, I64=torch.int64)
 
 def check_tensors(file:Path, # Of safetensors
                   want:dict  # Name -> tensor, as on the meta device; the same one may have two names
