@@ -32,9 +32,9 @@ from .engine.processes import *
 from .engine.run_data import *
 from .engine.run_files import *
 from .engine.runs import *
-from .export import *
 from .tokens import *
 from .processes import *
+from .export import *
 from .engine.exported import *
 from .engine.places import *
 from .engine.page import *
