@@ -198,6 +198,16 @@ def leave(status:int):
     for o in (sys.stdout, sys.stderr): o.flush()
     os._exit(status)
 
+def _meeting():
+    "Where processes that `torchrun` has started find each other, as `init_process_group` takes it"
+    env = os.environ
+    if env.get('TORCHELASTIC_USE_AGENT_STORE') != 'True' or env['GROUP_WORLD_SIZE'] != '1': return {}
+    # After a restart torchrun's store may still know the addresses of processes that are gone
+    n = int(env['WORLD_SIZE'])
+    store = dist.TCPStore(env['MASTER_ADDR'], int(env['MASTER_PORT']), n, is_master=False)
+    store = dist.PrefixStore(f"attempt {env['TORCHELASTIC_RESTART_COUNT']}", store)
+    return dict(store=store, rank=int(env['RANK']), world_size=n)
+
 @contextmanager
 def joined(seconds:float=20., # As for `Group`
            **how              # For `init_process_group`, if not `torchrun` has started this process
@@ -210,7 +220,7 @@ def joined(seconds:float=20., # As for `Group`
     if torch.cuda.is_available() and not how:
         backend = 'cpu:gloo,cuda:nccl'
         torch.cuda.set_device(int(os.environ['LOCAL_RANK']) % torch.cuda.device_count())
-    dist.init_process_group(backend, timeout=timedelta(minutes=10), **how)
+    dist.init_process_group(backend, timeout=timedelta(minutes=10), **how or _meeting())
     try: yield Group(seconds)
     except (ProcessHangs, ProcessLost) as e:
         if how: raise

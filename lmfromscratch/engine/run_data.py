@@ -80,9 +80,6 @@ class RunningText(RunData, kind='text'):
         n = int(len(text) * (1-s.valid))
         return text[:n], text[n:]
 
-    @staticmethod
-    def check(s): RunData.vocab_of(s)
-
     @property
     def train(self): return self.ids[:self.cut].long()
     @property
@@ -106,6 +103,7 @@ class RunningText(RunData, kind='text'):
 
     @staticmethod
     def check(s):
+        RunData.vocab_of(s)
         if not s.bs % s.processes: return
         fewer, more = s.bs//s.processes*s.processes, -(-s.bs//s.processes)*s.processes
         raise ValueError(f"{s.bs} streams can't be shared equally among {s.processes} processes: take "
