@@ -138,6 +138,7 @@ def _check_members(members, weights):
     if not all(0 <= o <= 1 for o in weights) or abs(sum(weights)-1) > 1e-3:
         raise ValueError(f"The weights must be in [0, 1] and together 1, not {weights}.")
 
+# %% ../nbs/15_mixing.ipynb #mxwith01
 def with_counts(model,          # Any `LM`
                 text,           # What it was trained on: ids, `(n_tokens,)`; or verses, `IdRows`
                 n:int,          # Tokens of the longest sequences to count

@@ -161,7 +161,8 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
             train_and_report(run, quiet)
             if count: report_mixture(mixture, run)
             return
-        if count: raise ValueError("--count mixes in one process: train without it, then `lmfs score RUN --count`.")
+        if count:
+            raise ValueError("--count mixes in one process: train without it, then `lmfs score RUN --count`.")
         how |= dict(processes=processes if group.size == 1 else group.size)
         group.by_first(lambda: begin_together(known_text(text, verses), out, how))
         if group.size > 1: train_together(group, out, None, quiet)
