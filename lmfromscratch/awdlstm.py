@@ -111,8 +111,8 @@ class NTASGD(Callback):
     def before_fit(self):
         self.losses, self.start, self.mean, self.own, self.count = [], None, None, None, 0
         if self.n_epoch < self.n+3 and not hasattr(self.learn, 'lr_finder'): warnings.warn(
-            f"NTASGD(n={self.n}) can begin to average in epoch {self.n+3} of a fit at the earliest, and this one "
-            f"ends after {self.n_epoch}: train longer in one fit, or leave NTASGD out.")
+            f"NTASGD(n={self.n}) can begin to average in epoch {self.n+3} of a fit at the earliest, and this "
+            f"one ends after {self.n_epoch}: train longer in one fit, or leave NTASGD out.", stacklevel=2)
 
     def after_step(self):
         if self.start is None: return
@@ -161,7 +161,7 @@ class _Lengths:
             start += n
 
 class VariableBPTT(Callback):
-    "Batches of random length, and a learning rate to match (Merity, Keskar and Socher 2018); for a `StreamLoader`"
+    "Batches of random length and a rate to match, for a `StreamLoader` (Merity, Keskar and Socher 2018)"
     order, run_valid = -5, False # Before the progress bar, which asks how many batches there are
     def __init__(self,
                  half:float=0.05, # Share of the batches that are about half as long
@@ -203,4 +203,5 @@ def after_batch(self:VariableBPTT): # Also where a callback cancelled the step
 
 # %% ../nbs/13_awdlstm.ipynb #d8f9ca93
 # Two layers of 64 for a short text of characters; noise at half of the paper's strength
-awd_recipe = Recipe(AWDLSTM, 12, 1e-2, args=(64, 64, 2, 0.2, 0.125, 0.2, 0.05, 0.25), bs=16, sl=32)
+awd_recipe = Recipe(AWDLSTM, 12, 1e-2, args=(64, 64, 2, 0.2, 0.125, 0.2, 0.05, 0.25), bs=16, sl=32,
+                    alpha=2., beta=1.)

@@ -150,7 +150,8 @@ def test_the_trigger_looks_at_the_validation_loss():
 def test_averaging_that_can_never_begin_is_said(n, epochs):
     learn, said = fitted(epochs, NTASGD(n))
     assert learn.ntasgd.start is None
-    assert len(said) == 1 and f'in epoch {n+3} of a fit at the earliest, and this one ends after {epochs}' in said[0]
+    [message] = said
+    assert f'in epoch {n+3} of a fit at the earliest, and this one ends after {epochs}' in message
 
 
 def test_averaging_that_can_begin_is_silent():
