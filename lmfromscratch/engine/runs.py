@@ -34,7 +34,7 @@ from .layers import in_threads
 from .learner import LossNotFinite, first_step
 from .models import (ModelFileError, check_finite, described, folder_lock, model_class,
                                          model_on_meta, n_params, save_lm, writable_folder, write_whole)
-from .processes import Alone, alone, check_gpus
+from .processes import OneProcess, alone, check_gpus
 from .run_data import RunData, data_kind
 from .run_files import (RunSettings, check_settings, checkpoints, model_args, newest_step,
                                             part_of, read_checkpoint, read_settings, unused, write_settings)
@@ -49,7 +49,7 @@ from ..state import map_state
 class Run:
     "A training that lives in a folder; make one with `new_run` or `open_run`"
     def __init__(self, folder:str|Path, settings:RunSettings, data:RunData,
-                 group:Alone=alone): # The processes that train it
+                 group:OneProcess=alone): # The processes that train it
         self.folder, self.settings, self.data, self.vocab = Path(folder), settings, data, data.vocab
         self.group = group
         s = settings
@@ -348,7 +348,7 @@ def new_run(text:str|Path|list,  # As for `planned`
 def open_run(folder:str|Path,         # Where the run lives
              text:str|list|None=None, # What it was begun with, if that was no file
              minutes:float|None=None, # Another budget: the schedule is planned anew
-             group:Alone=alone        # The processes that train it
+             group:OneProcess=alone        # The processes that train it
             ) -> Run:
     "A run as its newest whole checkpoint has it"
     s = group.by_first(lambda: read_settings(folder))
