@@ -17,7 +17,8 @@ make = dict(
     LMModel6=lambda n: LMModel6(n, 8, 2), LMModel7=lambda n: LMModel7(n, 8, 2, 0.3),
     CharGRU=lambda n: CharGRU(n, 8, 3, residual=True), CharLSTM=lambda n: CharLSTM(n, 8, 2),
     UnrolledLM=lambda n: UnrolledLM(n, 8), AWDLSTM=lambda n: AWDLSTM(n, 8, 12),
-    FromZeros=lambda n: FromZeros(AWDLSTM(n, 8, 12)))
+    FromZeros=lambda n: FromZeros(AWDLSTM(n, 8, 12)), Counts=lambda n: Counts.of(torch.arange(99) % n, 3, n),
+    Mixture=lambda n: Mixture([CharLSTM(n, 8), make['Counts'](n)], [.7, .3]))
 
 
 @pytest.fixture(scope='module')
