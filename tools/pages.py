@@ -1,151 +1,175 @@
-"How the site shows a notebook: exported names without running it, and what stands under a chapter's title"
+"The sources that Sphinx reads: the notebooks as readers see them, and a page of the reference for each module"
 import ast
-import html
+import json
 import re
 
-import reference
-from lmfromscratch.engine.page import page_models
-from nbdev.config import get_config
-from nbdev.process import Processor
-from nbdev.processors import (FilterDefaults, add_fold, add_show_docs, clean_show_doc, exec_show_docs,
-                              insert_warning, mk_cell, mv_exports)
-from project import cells, name_of, notebooks
-from reference import anchor, in_engine, lib, modules, page_of, raw, up
+import names
+import yaml
+from bs4 import BeautifulSoup
+from names import in_engine, lib, modules, page_of, symbols, title_of
+from project import cells, joined, name_of, notebooks, root, settings
+from readme import re_number
 
+from lmfromscratch.engine.page import page_models
+
+re_option = re.compile(r"^#\s*\| *([\w-]+):? *(.*)\n?", re.M)
+re_callout = re.compile(r"^:::+ *\{\.callout-(\w+)([^}]*)\}\n+(?:#+ +(.*)\n)?", re.M)
 # Words a minute of plain prose, and seconds for a line of code or of output: half an hour for a usual chapter
 words_a_minute, seconds_a_line = 200, 3
 
 
-def mod_of(nb):
-    "The module that the notebook exports, or ''"
-    for c in nb.cells:
-        m = c.cell_type == "code" and c.directives_.get("default_exp")
-        if m: return m[0]
-    return ""
+cfg = settings()
+address = cfg["doc_host"] + cfg["doc_baseurl"]
 
 
-def own_names(cell, mod):
-    "The exported names that the cell defines"
-    known, res = set(reference.symbols(mod)), []
-    for o in ast.parse(cell.source).body:
-        if isinstance(o, (ast.FunctionDef, ast.ClassDef)):
-            cls = reference.patched_class(o)
-            res.append(f"{cls}.{o.name}" if cls else o.name)
-            if isinstance(o, ast.ClassDef):
-                res += [f"{o.name}.{p.name}" for p in o.body if isinstance(p, ast.FunctionDef)]
-        res += reference.assigned(o)
-    return [o for o in dict.fromkeys(res) if o in known]
+def fenced(what, body="", **options):
+    lines = [f"````{{{what}}}", *(f":{k}: {v}" for k, v in options.items()), body, "````"]
+    return "\n".join(o for o in lines if o)
 
 
-def name_bar(names, mod):
-    "A line that names what the code below it exports, with links to the reference and the source"
-    tops = [o for o in names if "." not in o or o.split(".")[0] not in names]
-    rest = [o for o in names if o not in tops]
-    spans = "".join(f'<span id="{anchor(o)}"></span>' for o in rest)
-    links = " ".join(f'<code id="{anchor(o)}">{o}</code>' for o in tops)
-    first = tops[0]
-    there, source = f"{up(mod)}reference/{mod}.html#{anchor(first)}", reference.source_url(mod, first)
-    return (f'<p class="name-bar"><span class="name-bar-names">{spans}{links}</span> '
-            f'<span class="name-bar-links"><a href="{there}" aria-label="Reference of {first}">reference</a> '
-            f'<a href="{source}" aria-label="Source of {first}">source</a></span></p>')
+# --- one cell
+
+def callout(m):
+    "A callout as Quarto writes it is an admonition, and a folded one is `<details>`"
+    kind, options, title = m.groups()
+    folded = ":collapsible: closed\n" if 'collapse="true"' in options else ""
+    return f":::{{admonition}} {title or kind.title()}\n:class: {kind}\n{folded}\n"
 
 
-class name_exports(Processor):
-    "A bar with names and links above each exported cell; signature and table, if its source is not shown"
-    def begin(self):
-        self.nb.has_docs_ = False
-        mod = mod_of(self.nb)
-        self.nb.mod_, self.nb.minutes_, self.nb.needs_ = mod, minutes(self.nb), needs(self.nb, mod)
-        if not mod: return
-        cells = []
-        for c in self.nb.cells:
-            d = c.directives_ if c.cell_type == "code" else {}
-            if not {"export", "exports"} & d.keys() or "hide" in d or not (names := own_names(c, mod)):
-                cells.append(c)
-                continue
-            if "exports" in d: cells.append(mk_cell(raw(name_bar(names, mod)), "markdown"))
-            else:
-                for o in names:
-                    entry = raw(name_bar([o], mod)) + "\n\n" + reference.body(mod, o, up(mod))
-                    cells.append(mk_cell(entry, "markdown"))
-            cells.append(c)
-        for i, c in enumerate(cells):
-            c.idx_ = i
-            if not hasattr(c, "directives_"): c.directives_ = {}
-        self.nb.cells = cells
+def prose(s):
+    s = re_callout.sub(callout, s).replace("](../playground/", f"]({address}/playground/")
+    s = re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
+    for f in names.left_out: s = re.sub(rf"\[([^\]]*)\]\([\w./]*{page_of(f)}\.ipynb[^)]*\)", r"\1", s)
+    return s
 
 
-# --- under the title
+def table(html):
+    "A table of pandas: its index's name in the blank corner of the head, figures to the right, words to the left"
+    soup = BeautifulSoup(html, "html.parser")
+    for t in soup("table", "dataframe"):
+        del t["border"]
+        head = t.thead("tr") if t.thead else []
+        if len(head) == 2 and not any(o.text.strip() for o in [head[0].th, *head[1]("th")[1:]]):
+            head[0].th.replace_with(head[1].th)
+            head[1].decompose()
+        rows = [o(["th", "td"]) for o in t("tr")]
+        for column in zip(*rows, strict=False):
+            if all(re_number.fullmatch(o.text.strip()) for o in column[1:]):
+                for o in column: o["class"] = "number"
+    for o in soup("style"): o.decompose()
+    return str(soup)
 
-def minutes(nb):
+
+def shown(c, options):
+    "A code cell as myst-nb reads it: tags and metadata for what Quarto says in options"
+    source, tags, meta = re_option.sub("", c["source"]).strip("\n"), [], {}
+    body = ast.parse(source).body if source.strip() and not source.startswith("%") else []
+    def lines(found): return sum(o.end_lineno - o.lineno + 1 for o in found)
+    tests = [o for o in body if isinstance(o, ast.Assert) or re.match(r"test_\w+\(", ast.unparse(o))]
+    fold = "Code" if options.get("code-fold") == "true" else ""
+    if body and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): fold = "Imports"
+    elif tests and 2*lines(tests) >= lines(body): fold = "Checks"
+    if options.get("echo") == "false": tags = ["remove-input"]
+    elif fold: tags, meta = ["hide-input"], dict(code_prompt_show=fold, code_prompt_hide=fold)
+    if alt := options.get("fig-alt"): meta["image"] = dict(alt=alt)
+    if cap := options.get("fig-cap"): meta["figure"] = dict(caption=cap)
+    for o in c["outputs"]:
+        data = o.get("data", {})
+        if html := joined(data.get("text/html", "")): data["text/html"] = table(html)
+        drawing = joined(data.get("image/svg+xml", ""))
+        if 'class="themed"' in drawing: meta["image"]["classes"] = "themed"
+    return c | dict(source=source, metadata=dict(tags=tags, mystnb=meta), execution_count=None)
+
+
+def markdown(s): return dict(cell_type="markdown", metadata={}, source=s)
+
+
+def own_names(source, mod): return [o for o in names.defined(ast.parse(source).body) if o in symbols(mod)]
+
+
+def notebook(path, file, mod, src):
+    "The cells of a notebook that a reader sees"
+    title, *rest = cells(path)
+    text = title["source"].split("\n", 1)
+    yield markdown(f"# {title_of(file)}\n{prose(''.join(text[1:]))}")
+    if mod in modules(): yield markdown(head(rest, file, mod))
+    for c in rest:
+        options = dict(re_option.findall(c["source"]))
+        if c["source"].startswith("[Open in Colab]") or {"hide", "default_exp"} & options.keys(): continue
+        if c["cell_type"] != "code" or options.get("include") == "false":
+            if c["cell_type"] == "markdown": yield c | dict(source=prose(c["source"]))
+            continue
+        own = own_names(c["source"], mod) if {"export", "exports"} & options.keys() else []
+        if own and "exports" in options: yield markdown(fenced("names", f"{mod} {' '.join(own)}"))
+        if "export" in options:
+            for o in own: yield markdown(fenced("entry", o.lower() + "\n" + entry(mod, o, "no-index")))
+        elif to := options.get("fig-link"):
+            (src/"images").mkdir(exist_ok=True)
+            picture = src/"images"/f"{c['id']}.svg"
+            picture.write_text(joined(c["outputs"][0]["data"]["image/svg+xml"]), encoding="utf-8")
+            yield markdown(f"[![{options['fig-alt']}](images/{picture.name}){{.themed}}]({to})")
+        else: yield shown(c, options)
+
+
+# --- what stands under a chapter's title
+
+def minutes(rest):
     "How long the notebook takes to read, in minutes, to the nearest five"
     words = lines = 0
-    for c in nb.cells:
-        d = getattr(c, "directives_", {})
-        if c.cell_type == "markdown":
-            words += len(re.findall(r"\w+", re.sub(r"```.*?```", "", c.source, flags=re.S)))
-        if c.cell_type == "code" and not {"hide", "export", "default_exp"} & d.keys():
-            lines += sum(bool(o.strip()) and not o.startswith("#|") for o in c.source.splitlines())
+    for c in rest:
+        if c["cell_type"] == "markdown": words += len(re.findall(r"\w+", re.sub(r"(?s)```.*?```", "", c["source"])))
+        elif not {"hide", "export", "default_exp"} & dict(re_option.findall(c["source"])).keys():
+            lines += sum(bool(o.strip()) and not o.startswith("#|") for o in c["source"].splitlines())
     return max(5, round((words/words_a_minute + lines*seconds_a_line/60) / 5) * 5)
 
 
-def needs(nb, mod):
-    "The modules that the notebook imports, as links: those of chapters, and those of the engine room"
-    text = "\n".join(c.source for c in nb.cells if c.cell_type == "code" and "hide" not in c.directives_)
-    used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", text, re.M)) - {mod}
-    links = {o: f'<a href="{up(mod)}{page_of(file)}">{html.escape(title)}</a>'
-             for o, (file, title) in modules().items() if o in used}
-    return [", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True)]
-
-
-def github(path):
-    cfg = get_config()
-    return f"{cfg.git_url}/blob/{cfg.branch}/{path}"
-
-
-def colab(file):
-    cfg = get_config()
-    return f"https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/nbs/{file}"
-
-
-def head(nb, file, mod):
-    "What stands under the title: time, links, what the notebook needs, uses and gives"
-    names = [o for o in reference.symbols(mod) if "." not in o]
-    gives = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names)
-    if len(names) > 8:
-        few = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names[:6])
-        more = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names[6:])
-        gives = (f'{few}<span class="more-names" hidden>, {more}</span> '
-                 f'<button type="button" class="more-button">and {len(names) - 6} more</button>')
-    need, use = nb.needs_
-    use = f"<dt>Uses</dt><dd>{use}</dd>" if use else ""
-    played = {o[2] for o in page_models.values()} | {"engine/page.html"}
-    links = [f'<a href="{github("nbs/" + file)}">Notebook</a>',
-             f'<a href="{up(mod)}reference/{mod}.html">Reference of <code>{mod}</code></a>']
+def head(rest, file, mod):
+    "Time, links, what the notebook needs, uses and gives"
+    up = "../" * mod.count(".")
+    at = f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/nbs/{file}"
+    code = "\n".join(c["source"] for c in rest if c["cell_type"] == "code" and "#| hide" not in c["source"])
+    used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", code, re.M)) - {mod}
+    links = {o: f"[{title_of(f)}]({up}{page_of(f)}.ipynb)" for o, f in modules().items() if o in used}
+    need, use = (", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True))
+    gives = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
+    line = [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
     if not in_engine(mod):
-        links = [f"<span>About {nb.minutes_} minutes to read</span>",
-                 f'<a href="{colab(file)}">Open in Colab</a>', *links]
-    if page_of(file) in played: links.append(f'<a href="{up(mod)}playground/index.html">Playground</a>')
-    return (f'<div class="chapter-head"><p class="chapter-links">{" ".join(links)}</p>'
-            f'<dl><dt>Needs</dt><dd>{need or "nothing but Python and PyTorch"}</dd>{use}'
-            f'<dt>Gives</dt><dd>{gives}</dd></dl></div>')
+        line = [f"About {minutes(rest)} minutes to read",
+                f"[Open in Colab](https://colab.research.google.com/github/{at})", *line]
+    if page_of(file) + ".html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
+        line.append(f"[Playground]({address}/playground/index.html)")
+    rows = [f":Needs: {need or 'nothing but Python and PyTorch'}", *[f":Uses: {use}"]*bool(use), f":Gives: {gives}"]
+    return "\n".join(["::::{container} chapter-head", "- " + "\n- ".join(line), "", *rows, "::::"])
 
 
-class chapter_head(Processor):
-    "The head of a notebook, after its front matter; a chapter's own Colab link, which it holds, goes"
-    def begin(self):
-        mod = self.nb.mod_
-        if mod in modules(): self.html = head(self.nb, modules()[mod][0], mod)
+# --- the reference, and the list of papers
 
-    def end(self):
-        def is_link(c): return c.cell_type == "markdown" and c.source.startswith("[Open in Colab]")
-        cells = [c for c in self.nb.cells if not is_link(c)]
-        at = 1 + next((i for i, c in enumerate(cells) if c.cell_type == "raw"), -1)
-        if hasattr(self, "html"): cells.insert(at, mk_cell(raw(self.html), "markdown"))
-        self.nb.cells = cells
+def entry(mod, name, *flags):
+    what = names.kind(mod, name)
+    flags = "".join(f"\n   :{o}:" for o in [*flags, *["no-value"]*(what == "data")])
+    return f".. auto{what}:: {lib}.{mod}.{name}{flags}\n"
 
 
-def with_chapters(text, nbs):
+def module_page(mod):
+    "In reStructuredText, which is what autodoc writes"
+    text = [f"{mod}\n{'=' * len(mod)}", f"``{lib}.{mod}``: {names.rst((names.module(mod).__doc__ or '').strip())}",
+            f"From :doc:`/{page_of(modules()[mod])}`."]
+    return "\n\n".join([*text, *(entry(mod, o) for o in symbols(mod))])
+
+
+def index_page():
+    "All names, module by module"
+    text = ["# API reference", f"Everything here comes with `from {lib}.all import *`, the command line aside."]
+    for title, side in (("The chapters", False), ("The engine room", True)):
+        text.append(f"## {title}")
+        for mod in (o for o in modules() if in_engine(o) == side):
+            own = [o for o in symbols(mod) if "." not in o]
+            text.append(f"[{mod}]({mod}.rst)\n: " + ", ".join(f"`{o}`" for o in own))
+    toc = fenced("toctree", "\n".join(modules()), hidden="")
+    return "\n\n".join([*text, toc])
+
+
+def with_chapters(text, nbs=root/"nbs"):
     "references.md, and after each entry the notebooks that cite its link"
     source = {name_of(p, nbs): "".join(c["source"] for c in cells(p)) for p in notebooks(nbs)}
     res = []
@@ -160,10 +184,32 @@ def with_chapters(text, nbs):
     return "\n".join(res) + "\n"
 
 
-class Show(FilterDefaults):
-    "nbdev's processors, but our own for exported names. None runs a cell: a page needs no data, no network"
-    def base_procs(self):
-        skip = {exec_show_docs, clean_show_doc, insert_warning, mv_exports, add_fold}
-        procs = [o for o in super().base_procs() if o not in skip]
-        procs[procs.index(add_show_docs)] = name_exports
-        return [*procs, chapter_head]
+def toctrees():
+    "The order of the pages, for the links to the one before and the one after"
+    parts = {}
+    for part, file in names.sidebar():
+        if file != "index.ipynb" and file not in names.left_out: parts.setdefault(part, []).append(page_of(file))
+    return "\n\n".join(fenced("toctree", "\n".join(v), hidden="", caption=k) for k, v in parts.items())
+
+
+def write(src, nbs=root/"nbs"):
+    "All sources in the folder `src`"
+    for o in ("engine", "reference", "images"): (src/o).mkdir(parents=True)
+    for p in notebooks(nbs):
+        file = p.relative_to(nbs).as_posix()
+        if file in names.left_out: continue
+        made = list(notebook(p, file, page_of(file).replace("/", "."), src))
+        if file == "index.ipynb": made.append(markdown(toctrees()))
+        for i, c in enumerate(made): c["id"] = f"c{i}"
+        nb = dict(cells=made, nbformat=4, nbformat_minor=5, metadata=dict(
+            kernelspec=dict(name="python3", display_name="Python 3"), language_info=dict(name="python")))
+        (src/f"{page_of(file)}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
+    for p in (nbs/"images").glob("*"): (src/"images"/p.name).write_bytes(p.read_bytes())
+    for p in nbs.glob("*.md"):
+        text = p.read_text(encoding="utf-8")
+        _, front, body = text.split("---\n", 2)
+        front = yaml.safe_load(front)
+        text = f"# {front['title']}\n\n> {front['description']}\n\n{body}"
+        (src/p.name).write_text(prose(with_chapters(text) if p.stem == "references" else text), encoding="utf-8")
+    (src/"reference"/"index.md").write_text(index_page(), encoding="utf-8")
+    for mod in modules(): (src/"reference"/f"{mod}.rst").write_text(module_page(mod), encoding="utf-8")

@@ -1,0 +1,125 @@
+"Sphinx's settings for the site, and what it learns from us: names between backticks, and docments"
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils import new_document
+from myst_parser.mocking import MockRSTParser
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+from sphinx.util.docutils import SphinxDirective
+
+here = Path(__file__).resolve().parent
+sys.path.insert(0, str(here.parent))
+import names  # noqa: E402
+import pages  # noqa: E402
+from project import settings  # noqa: E402
+
+cfg = settings()
+project = html_title = cfg["title"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "sphinx_copybutton",
+              "notfound.extension", "sphinxext.opengraph"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "deflist", "fieldlist", "attrs_inline"]
+myst_heading_anchors, myst_dmath_double_inline = 3, True
+myst_heading_slug_func = "names.slug"
+nb_execution_mode, nb_output_stderr = "off", "remove"
+autodoc_typehints, autodoc_preserve_defaults, autodoc_inherit_docstrings = "none", True, False
+python_maximum_signature_line_length = 84
+add_module_names = False
+default_role = "code"
+toc_object_entries_show_parents = "hide"
+# KaTeX stands where MathJax would: the scripts come from npm, and site.js calls it
+mathjax_path, mathjax_options = "katex/katex.min.js", {"defer": "defer"}
+
+html_theme = "pydata_sphinx_theme"
+html_theme_options = dict(
+    navbar_start=["navbar-logo"], navbar_center=[], navbar_end=["theme-switcher", "links"],
+    secondary_sidebar_items=["page-toc"], article_header_start=[], article_header_end=["part"],
+    footer_start=[], footer_end=[], show_toc_level=1, search_as_you_type=True, back_to_top_button=False,
+    search_bar_text="Search names and text", pygments_light_style="a11y-high-contrast-light")
+html_sidebars = {"**": ["course"]}
+html_context = dict(default_mode="auto", git_url=cfg["git_url"])
+templates_path, html_static_path = [str(here/"templates")], [str(here/"static")]
+html_css_files, html_js_files = ["site.css", "katex/katex.min.css"], [("site.js", {"defer": "defer"})]
+html_favicon = str(here/"static"/"icon.svg")
+html_baseurl = ogp_site_url = pages.address + "/"
+html_copy_source = html_use_index = html_domain_indices = html_show_sphinx = False
+ogp_image, ogp_social_cards, ogp_description_length = "images/page.png", {"enable": False}, 160
+notfound_urls_prefix = cfg["doc_baseurl"] + "/"
+copybutton_selector = "div:not(.output) > div.highlight > pre"
+
+
+def linkcode_resolve(domain, info): return names.source_url(info["module"].removeprefix(names.lib + "."), info["fullname"])
+
+
+class Names(SphinxDirective):
+    "A bar above a code cell with the names that it exports, where links to them arrive"
+    has_content = True
+
+    def run(self):
+        mod, *found = self.content[0].split()
+        bar = nodes.paragraph(classes=["names"])
+        for o in found: bar += nodes.literal(o, o, ids=[o.lower()])
+        return [bar]
+
+
+class Entry(SphinxDirective):
+    "Instead of a code cell, what the reference says of the name that it exports"
+    has_content = True
+
+    def run(self):
+        anchor, *lines = self.content
+        doc = new_document(self.state.document["source"], self.state.document.settings)
+        doc.reporter = self.state.document.reporter
+        MockRSTParser().parse("\n".join(lines), doc)
+        return [nodes.target(ids=[anchor]), *doc.children]
+
+
+class LinkNames(SphinxTransform):
+    "A link from each exported name between backticks to its entry in the reference"
+    default_priority = 500
+
+    def apply(self):
+        for o in list(self.document.findall(nodes.literal)):
+            at = names.home(o.astext())
+            outer = nodes.title, nodes.reference, nodes.caption, addnodes.pending_xref, addnodes.download_reference
+            if not at or any(isinstance(p, outer) for p in parents(o)): continue
+            ref = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}",
+                                        refdoc=self.env.docname, refexplicit=False, refwarn=True)
+            o.replace_self(ref)
+            ref += o
+
+
+def parents(node):
+    while node.parent is not None: yield (node := node.parent)
+
+
+def relative(app, doctree, docname):
+    "Links to the site's own address, the playground's, work offline too"
+    for o in doctree.findall(nodes.reference):
+        if o.get("refuri", "").startswith(html_baseurl):
+            o["refuri"] = "../" * docname.count("/") + o["refuri"].removeprefix(html_baseurl)
+
+
+def docstring(app, what, name, obj, options, lines):
+    mod = next(o for o in sorted(names.modules(), key=len, reverse=True) if name.startswith(f"{names.lib}.{o}."))
+    lines[:] = names.doc_lines(mod, name.removeprefix(f"{names.lib}.{mod}."), obj)
+
+
+def course(app, pagename, templatename, context, doctree):
+    "For the side list: `(part, is it open, [(page, title, is it this one)])`"
+    parts = {}
+    for part, file in names.sidebar():
+        page = names.page_of(file)
+        if page in app.env.titles: parts.setdefault(part, []).append((page, app.env.titles[page].astext()))
+        if page == "reference/index": parts[part] += [(f"reference/{o}", o) for o in names.modules()]
+    context["course"] = [(k, any(o[0] == pagename for o in v), v) for k, v in parts.items()]
+
+
+def setup(app):
+    app.add_directive("names", Names)
+    app.add_directive("entry", Entry)
+    app.add_transform(LinkNames)
+    app.connect("autodoc-process-docstring", docstring)
+    app.connect("doctree-resolved", relative)
+    app.connect("html-page-context", course)
