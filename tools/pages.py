@@ -1,4 +1,4 @@
-"The sources that Sphinx reads: the notebooks as readers see them, and a page of the reference for each module"
+"The sources that Sphinx reads: the notebooks as readers see them, and the reference, a page for each module"
 import ast
 import json
 import re
@@ -6,28 +6,29 @@ import re
 import names
 import yaml
 from bs4 import BeautifulSoup
-from names import in_engine, lib, modules, page_of, symbols, title_of
-from project import cells, joined, name_of, notebooks, root, settings
+from names import cfg, in_engine, lib, modules, page_of, symbols, title_of
+from project import cells, joined, name_of, notebooks, root
 from readme import re_number
 
 from lmfromscratch.engine.page import page_models
 
 re_option = re.compile(r"^#\s*\| *([\w-]+):? *(.*)\n?", re.M)
 re_callout = re.compile(r"^:::+ *\{\.callout-(\w+)([^}]*)\}\n+(?:#+ +(.*)\n)?", re.M)
-# Words a minute of plain prose, and seconds for a line of code or of output: half an hour for a usual chapter
-words_a_minute, seconds_a_line = 200, 3
+nbs, address = root/"nbs", cfg["doc_host"] + cfg["doc_baseurl"]
 
 
-cfg = settings()
-address = cfg["doc_host"] + cfg["doc_baseurl"]
+def fenced(what, body, *options): return "\n".join([f"````{{{what}}}", *options, body, "````"])
 
 
-def fenced(what, body="", **options):
-    lines = [f"````{{{what}}}", *(f":{k}: {v}" for k, v in options.items()), body, "````"]
-    return "\n".join(o for o in lines if o)
+def markdown(s): return dict(cell_type="markdown", metadata={}, source=s)
 
 
-# --- one cell
+def slug(title):
+    "The anchor of a heading as Quarto makes it"
+    return re.sub(r"^[^a-z]+", "", re.sub(r"\s", "-", re.sub(r"[^\w\s.-]", "", title.lower())))
+
+
+# --- what stands in a notebook
 
 def callout(m):
     "A callout as Quarto writes it is an admonition, and a folded one is `<details>`"
@@ -38,32 +39,29 @@ def callout(m):
 
 def prose(s):
     s = re_callout.sub(callout, s).replace("](../playground/", f"]({address}/playground/")
-    s = re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
-    for f in names.left_out: s = re.sub(rf"\[([^\]]*)\]\([\w./]*{page_of(f)}\.ipynb[^)]*\)", r"\1", s)
-    return s
+    return re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
 
 
 def table(html):
-    "A table of pandas: its index's name in the blank corner of the head, figures to the right, words to the left"
+    "A table of pandas: its index's name in the blank corner of the head, figures marked, no style of its own"
     soup = BeautifulSoup(html, "html.parser")
+    for o in soup("style"): o.decompose()
     for t in soup("table", "dataframe"):
         del t["border"]
-        head = t.thead("tr") if t.thead else []
+        head = t.thead("tr")
         if len(head) == 2 and not any(o.text.strip() for o in [head[0].th, *head[1]("th")[1:]]):
             head[0].th.replace_with(head[1].th)
             head[1].decompose()
-        rows = [o(["th", "td"]) for o in t("tr")]
-        for column in zip(*rows, strict=False):
+        for column in zip(*[o(["th", "td"]) for o in t("tr")]):
             if all(re_number.fullmatch(o.text.strip()) for o in column[1:]):
                 for o in column: o["class"] = "number"
-    for o in soup("style"): o.decompose()
     return str(soup)
 
 
 def shown(c, options):
-    "A code cell as myst-nb reads it: tags and metadata for what Quarto says in options"
+    "A code cell as myst-nb reads it: tags and metadata for what Quarto reads from the options"
     source, tags, meta = re_option.sub("", c["source"]).strip("\n"), [], {}
-    body = ast.parse(source).body if source.strip() and not source.startswith("%") else []
+    body = ast.parse(source).body
     def lines(found): return sum(o.end_lineno - o.lineno + 1 for o in found)
     tests = [o for o in body if isinstance(o, ast.Assert) or re.match(r"test_\w+\(", ast.unparse(o))]
     fold = "Code" if options.get("code-fold") == "true" else ""
@@ -71,145 +69,128 @@ def shown(c, options):
     elif tests and 2*lines(tests) >= lines(body): fold = "Checks"
     if options.get("echo") == "false": tags = ["remove-input"]
     elif fold: tags, meta = ["hide-input"], dict(code_prompt_show=fold, code_prompt_hide=fold)
-    if alt := options.get("fig-alt"): meta["image"] = dict(alt=alt)
-    if cap := options.get("fig-cap"): meta["figure"] = dict(caption=cap)
-    for o in c["outputs"]:
-        data = o.get("data", {})
-        if html := joined(data.get("text/html", "")): data["text/html"] = table(html)
-        drawing = joined(data.get("image/svg+xml", ""))
-        if 'class="themed"' in drawing: meta["image"]["classes"] = "themed"
+    if "fig-cap" in options: meta["figure"] = dict(caption=options["fig-cap"])
+    for data in (o.get("data", {}) for o in c["outputs"]):
+        if "text/html" in data: data["text/html"] = table(joined(data["text/html"]))
+        themed = 'class="themed"' in joined(data.get("image/svg+xml", ""))
+        kind = "themed" if themed else "drawn"
+        if "fig-alt" in options: meta["image"] = dict(alt=options["fig-alt"], classes=kind)
     return c | dict(source=source, metadata=dict(tags=tags, mystnb=meta), execution_count=None)
 
 
-def markdown(s): return dict(cell_type="markdown", metadata={}, source=s)
-
-
-def own_names(source, mod): return [o for o in names.defined(ast.parse(source).body) if o in symbols(mod)]
-
-
-def notebook(path, file, mod, src):
+def notebook(file, mod, src):
     "The cells of a notebook that a reader sees"
-    title, *rest = cells(path)
-    text = title["source"].split("\n", 1)
-    yield markdown(f"# {title_of(file)}\n{prose(''.join(text[1:]))}")
+    title, *rest = cells(nbs/file)
+    yield markdown(f"# {title_of(file)}\n" + prose(title["source"].partition("\n")[2]))
     if mod in modules(): yield markdown(head(rest, file, mod))
     for c in rest:
-        options = dict(re_option.findall(c["source"]))
-        if c["source"].startswith("[Open in Colab]") or {"hide", "default_exp"} & options.keys(): continue
-        if c["cell_type"] != "code" or options.get("include") == "false":
-            if c["cell_type"] == "markdown": yield c | dict(source=prose(c["source"]))
-            continue
-        own = own_names(c["source"], mod) if {"export", "exports"} & options.keys() else []
-        if own and "exports" in options: yield markdown(fenced("names", f"{mod} {' '.join(own)}"))
+        options, is_code = dict(re_option.findall(c["source"])), c["cell_type"] == "code"
+        skip = {"hide", "default_exp"} & options.keys() or options.get("include") == "false"
+        if is_code and skip or c["source"].startswith("[Open in Colab]"): continue
+        exports = {"export", "exports"} & options.keys()
+        own = [o for o in names.defined(ast.parse(c["source"]).body) if o in symbols(mod)] if exports else []
         if "export" in options:
-            for o in own: yield markdown(fenced("entry", o.lower() + "\n" + entry(mod, o, "no-index")))
-        elif to := options.get("fig-link"):
-            (src/"images").mkdir(exist_ok=True)
-            picture = src/"images"/f"{c['id']}.svg"
-            picture.write_text(joined(c["outputs"][0]["data"]["image/svg+xml"]), encoding="utf-8")
-            yield markdown(f"[![{options['fig-alt']}](images/{picture.name}){{.themed}}]({to})")
-        else: yield shown(c, options)
+            for o in own: yield markdown(fenced("names", f"{mod} {o}\n{entry(mod, o, 'no-index')}"))
+            continue
+        if own: yield markdown(fenced("names", f"{mod} {' '.join(own)}"))
+        if to := options.get("fig-link"):
+            svg, picture = joined(c["outputs"][0]["data"]["image/svg+xml"]), f"images/{c['id']}.svg"
+            (src/picture).write_text(svg, encoding="utf-8")
+            yield markdown(f"[![{options['fig-alt']}]({picture}){{.themed}}]({to})")
+        else: yield shown(c, options) if is_code else c | dict(source=prose(c["source"]))
 
-
-# --- what stands under a chapter's title
 
 def minutes(rest):
-    "How long the notebook takes to read, in minutes, to the nearest five"
-    words = lines = 0
-    for c in rest:
-        if c["cell_type"] == "markdown": words += len(re.findall(r"\w+", re.sub(r"(?s)```.*?```", "", c["source"])))
-        elif not {"hide", "export", "default_exp"} & dict(re_option.findall(c["source"])).keys():
-            lines += sum(bool(o.strip()) and not o.startswith("#|") for o in c["source"].splitlines())
-    return max(5, round((words/words_a_minute + lines*seconds_a_line/60) / 5) * 5)
+    "Reading time to the nearest five minutes: 200 words of prose a minute, 3 seconds for a line of code"
+    words = " ".join(re.sub(r"(?s)```.*?```", "", c["source"]) for c in rest if c["cell_type"] == "markdown")
+    seen = [c["source"] for c in rest if c["cell_type"] == "code"
+            and not {"hide", "export", "default_exp"} & dict(re_option.findall(c["source"])).keys()]
+    lines = sum(bool(o.strip()) and not o.startswith("#|") for s in seen for o in s.splitlines())
+    return max(5, round((len(re.findall(r"\w+", words))/200 + lines/20) / 5) * 5)
 
 
 def head(rest, file, mod):
-    "Time, links, what the notebook needs, uses and gives"
-    up = "../" * mod.count(".")
-    at = f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/nbs/{file}"
-    code = "\n".join(c["source"] for c in rest if c["cell_type"] == "code" and "#| hide" not in c["source"])
+    "What stands under the title: time, links, what the notebook needs, uses and gives"
+    up, at = "../" * mod.count("."), f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/nbs/{file}"
+    code = "\n".join(c["source"] for c in rest if not re.match(r"#\| hide\n(?!#\| export)", c["source"]))
     used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", code, re.M)) - {mod}
     links = {o: f"[{title_of(f)}]({up}{page_of(f)}.ipynb)" for o, f in modules().items() if o in used}
     need, use = (", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True))
     gives = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
-    line = [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
-    if not in_engine(mod):
-        line = [f"About {minutes(rest)} minutes to read",
-                f"[Open in Colab](https://colab.research.google.com/github/{at})", *line]
-    if page_of(file) + ".html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
-        line.append(f"[Playground]({address}/playground/index.html)")
-    rows = [f":Needs: {need or 'nothing but Python and PyTorch'}", *[f":Uses: {use}"]*bool(use), f":Gives: {gives}"]
-    return "\n".join(["::::{container} chapter-head", "- " + "\n- ".join(line), "", *rows, "::::"])
+    colab = f"[Open in Colab](https://colab.research.google.com/github/{at})"
+    items = [] if in_engine(mod) else [f"About {minutes(rest)} minutes to read", colab]
+    items += [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
+    if f"{page_of(file)}.html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
+        items.append(f"[Playground]({address}/playground/index.html)")
+    rows = [f":Needs: {need or 'Python and PyTorch'}", *[f":Uses: {use}"]*bool(use), f":Gives: {gives}"]
+    return "\n".join(["::::{container} chapter-head", *(f"- {o}" for o in items), "", *rows, "::::"])
 
 
-# --- the reference, and the list of papers
+# --- the reference, the list of papers, and all of it
 
 def entry(mod, name, *flags):
-    what = names.kind(mod, name)
-    flags = "".join(f"\n   :{o}:" for o in [*flags, *["no-value"]*(what == "data")])
-    return f".. auto{what}:: {lib}.{mod}.{name}{flags}\n"
+    if (what := names.kind(mod, name)) == "data": flags = *flags, "no-value"
+    return f".. auto{what}:: {lib}.{mod}.{name}\n" + "".join(f"   :{o}:\n" for o in flags)
+
+
+def about(mod): return (names.module(mod).__doc__ or "").strip()
 
 
 def module_page(mod):
     "In reStructuredText, which is what autodoc writes"
-    text = [f"{mod}\n{'=' * len(mod)}", f"``{lib}.{mod}``: {names.rst((names.module(mod).__doc__ or '').strip())}",
-            f"From :doc:`/{page_of(modules()[mod])}`."]
-    return "\n\n".join([*text, *(entry(mod, o) for o in symbols(mod))])
+    top = f"{mod}\n{'=' * len(mod)}\n\n``{lib}.{mod}``: {names.rst(about(mod))}\n\n"
+    top += f"From :doc:`/{page_of(modules()[mod])}`.\n\n"
+    return top + "\n".join(entry(mod, o) for o in symbols(mod))
 
 
 def index_page():
-    "All names, module by module"
-    text = ["# API reference", f"Everything here comes with `from {lib}.all import *`, the command line aside."]
+    text = f"# API reference\n\nAll comes with `from {lib}.all import *`, the command line aside.\n\n"
     for title, side in (("The chapters", False), ("The engine room", True)):
-        text.append(f"## {title}")
+        text += f"## {title}\n\n"
         for mod in (o for o in modules() if in_engine(o) == side):
-            own = [o for o in symbols(mod) if "." not in o]
-            text.append(f"[{mod}]({mod}.rst)\n: " + ", ".join(f"`{o}`" for o in own))
-    toc = fenced("toctree", "\n".join(modules()), hidden="")
-    return "\n\n".join([*text, toc])
+            own = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
+            text += f"[{mod}]({mod}.rst): {about(mod)}\n: {own}\n\n"
+    return text + fenced("toctree", "\n".join(modules()), ":hidden:")
 
 
-def with_chapters(text, nbs=root/"nbs"):
+def with_chapters(text):
     "references.md, and after each entry the notebooks that cite its link"
-    source = {name_of(p, nbs): "".join(c["source"] for c in cells(p)) for p in notebooks(nbs)}
-    res = []
-    for line in text.splitlines():
-        urls = re.findall(r"\]\((https?://[^)\s]+)\)", line) if line.startswith("- ") else []
-        by = [k for k, s in source.items() if any(re.search(re.escape(u) + r"(?![\w/])", s) for u in urls)]
+    source = {name_of(p): "".join(c["source"] for c in cells(p)) for p in notebooks()}
+    def cited(m):
+        urls = [re.escape(o) + r"(?![\w/])" for o in re.findall(r"\]\((https?://[^)\s]+)\)", m[0])]
+        by = [k for k, s in source.items() if any(re.search(o, s) for o in urls)]
         course = ", ".join(f"[{int(o[:2])}]({o}.ipynb)" for o in by if o[:2].isdigit())
         engine = ", ".join(f"[{o.split('/')[1]}]({o}.ipynb)" for o in by if "/" in o)
-        if course: line += f" Cited in chapter {course}."
-        if engine: line += f" Cited in the engine room: {engine}."
-        res.append(line)
-    return "\n".join(res) + "\n"
+        return (m[0] + f" Cited in chapter {course}."*bool(course)
+                + f" Cited in the engine room: {engine}."*bool(engine))
+    return re.sub(r"^- .*", cited, text, flags=re.M)
 
 
 def toctrees():
     "The order of the pages, for the links to the one before and the one after"
     parts = {}
-    for part, file in names.sidebar():
-        if file != "index.ipynb" and file not in names.left_out: parts.setdefault(part, []).append(page_of(file))
-    return "\n\n".join(fenced("toctree", "\n".join(v), hidden="", caption=k) for k, v in parts.items())
+    for part, file in names.sidebar(): parts.setdefault(part, []).append(page_of(file))
+    return "\n\n".join(fenced("toctree", "\n".join(v), ":hidden:") for k, v in parts.items() if k)
 
 
-def write(src, nbs=root/"nbs"):
+def write(src):
     "All sources in the folder `src`"
     for o in ("engine", "reference", "images"): (src/o).mkdir(parents=True)
-    for p in notebooks(nbs):
-        file = p.relative_to(nbs).as_posix()
-        if file in names.left_out: continue
-        made = list(notebook(p, file, page_of(file).replace("/", "."), src))
+    for p in notebooks():
+        file = f"{name_of(p)}.ipynb"
+        made = list(notebook(file, page_of(file).replace("/", "."), src))
         if file == "index.ipynb": made.append(markdown(toctrees()))
         for i, c in enumerate(made): c["id"] = f"c{i}"
-        nb = dict(cells=made, nbformat=4, nbformat_minor=5, metadata=dict(
-            kernelspec=dict(name="python3", display_name="Python 3"), language_info=dict(name="python")))
+        summary = re.search(r"^> (.*)", made[0]["source"], re.M)
+        meta = {"language_info": {"name": "python"}, "og:description": summary[1] if summary else ""}
+        nb = dict(cells=made, nbformat=4, nbformat_minor=5, metadata=meta)
         (src/f"{page_of(file)}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
     for p in (nbs/"images").glob("*"): (src/"images"/p.name).write_bytes(p.read_bytes())
     for p in nbs.glob("*.md"):
-        text = p.read_text(encoding="utf-8")
-        _, front, body = text.split("---\n", 2)
+        _, front, text = p.read_text(encoding="utf-8").split("---\n", 2)
         front = yaml.safe_load(front)
-        text = f"# {front['title']}\n\n> {front['description']}\n\n{body}"
-        (src/p.name).write_text(prose(with_chapters(text) if p.stem == "references" else text), encoding="utf-8")
+        if p.stem == "references": text = with_chapters(text)
+        text = f"# {front['title']}\n\n> {front['description']}\n\n{prose(text)}"
+        (src/p.name).write_text(text, encoding="utf-8")
     (src/"reference"/"index.md").write_text(index_page(), encoding="utf-8")
     for mod in modules(): (src/"reference"/f"{mod}.rst").write_text(module_page(mod), encoding="utf-8")

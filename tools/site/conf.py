@@ -1,4 +1,5 @@
 "Sphinx's settings for the site, and what it learns from us: names between backticks, and docments"
+import re
 import sys
 from pathlib import Path
 
@@ -11,22 +12,18 @@ from sphinx.util.docutils import SphinxDirective
 
 here = Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
-import names  # noqa: E402
-import pages  # noqa: E402
-from project import settings  # noqa: E402
+import names
+import pages
+from names import cfg
 
-cfg = settings()
 project = html_title = cfg["title"]
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "sphinx_copybutton",
-              "notfound.extension", "sphinxext.opengraph"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "myst_nb",
+              "sphinx_copybutton", "notfound.extension", "sphinxext.opengraph"]
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "deflist", "fieldlist", "attrs_inline"]
-myst_heading_anchors, myst_dmath_double_inline = 3, True
-myst_heading_slug_func = "names.slug"
+myst_heading_anchors, myst_heading_slug_func, myst_dmath_double_inline = 4, "pages.slug", True
 nb_execution_mode, nb_output_stderr = "off", "remove"
-autodoc_typehints, autodoc_preserve_defaults, autodoc_inherit_docstrings = "none", True, False
-python_maximum_signature_line_length = 84
-add_module_names = False
-default_role = "code"
+autodoc_typehints_format, autodoc_preserve_defaults, autodoc_inherit_docstrings = "short", True, False
+python_maximum_signature_line_length, add_module_names, default_role = 84, False, "code"
 toc_object_entries_show_parents = "hide"
 # KaTeX stands where MathJax would: the scripts come from npm, and site.js calls it
 mathjax_path, mathjax_options = "katex/katex.min.js", {"defer": "defer"}
@@ -49,30 +46,22 @@ notfound_urls_prefix = cfg["doc_baseurl"] + "/"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 
-def linkcode_resolve(domain, info): return names.source_url(info["module"].removeprefix(names.lib + "."), info["fullname"])
+def linkcode_resolve(domain, info):
+    return names.source_url(info["module"].removeprefix(names.lib + "."), info["fullname"])
 
 
 class Names(SphinxDirective):
-    "A bar above a code cell with the names that it exports, where links to them arrive"
+    "A bar above a cell with the names that it exports; instead of a hidden cell, their reference"
     has_content = True
 
     def run(self):
         mod, *found = self.content[0].split()
         bar = nodes.paragraph(classes=["names"])
         for o in found: bar += nodes.literal(o, o, ids=[o.lower()])
-        return [bar]
-
-
-class Entry(SphinxDirective):
-    "Instead of a code cell, what the reference says of the name that it exports"
-    has_content = True
-
-    def run(self):
-        anchor, *lines = self.content
         doc = new_document(self.state.document["source"], self.state.document.settings)
         doc.reporter = self.state.document.reporter
-        MockRSTParser().parse("\n".join(lines), doc)
-        return [nodes.target(ids=[anchor]), *doc.children]
+        MockRSTParser().parse("\n".join(self.content[1:]), doc)
+        return [bar, *doc.children]
 
 
 class LinkNames(SphinxTransform):
@@ -80,30 +69,26 @@ class LinkNames(SphinxTransform):
     default_priority = 500
 
     def apply(self):
+        outer = nodes.title, nodes.reference, addnodes.pending_xref, addnodes.download_reference
         for o in list(self.document.findall(nodes.literal)):
-            at = names.home(o.astext())
-            outer = nodes.title, nodes.reference, nodes.caption, addnodes.pending_xref, addnodes.download_reference
-            if not at or any(isinstance(p, outer) for p in parents(o)): continue
-            ref = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}",
-                                        refdoc=self.env.docname, refexplicit=False, refwarn=True)
+            if not (at := names.home(o.astext())) or isinstance(o.parent, outer): continue
+            target = dict(reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}", refdoc=self.env.docname)
+            ref = addnodes.pending_xref("", refdomain="py", refexplicit=False, refwarn=True, **target)
             o.replace_self(ref)
             ref += o
 
 
-def parents(node):
-    while node.parent is not None: yield (node := node.parent)
-
-
-def relative(app, doctree, docname):
-    "Links to the site's own address, the playground's, work offline too"
+def finish(app, doctree, docname):
+    "Pictures load when they come into sight; links to the site's own address, the playground's, are relative"
+    for o in doctree.findall(nodes.image): o["loading"] = "lazy"
     for o in doctree.findall(nodes.reference):
         if o.get("refuri", "").startswith(html_baseurl):
             o["refuri"] = "../" * docname.count("/") + o["refuri"].removeprefix(html_baseurl)
 
 
 def docstring(app, what, name, obj, options, lines):
-    mod = next(o for o in sorted(names.modules(), key=len, reverse=True) if name.startswith(f"{names.lib}.{o}."))
-    lines[:] = names.doc_lines(mod, name.removeprefix(f"{names.lib}.{mod}."), obj)
+    mod, name = re.match(rf"{names.lib}\.((?:engine\.)?\w+)\.(.*)", name).groups()
+    lines[:] = names.doc_lines(mod, name, obj)
 
 
 def course(app, pagename, templatename, context, doctree):
@@ -118,8 +103,7 @@ def course(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.add_directive("names", Names)
-    app.add_directive("entry", Entry)
     app.add_transform(LinkNames)
     app.connect("autodoc-process-docstring", docstring)
-    app.connect("doctree-resolved", relative)
+    app.connect("doctree-resolved", finish)
     app.connect("html-page-context", course)
