@@ -134,6 +134,8 @@ def test_page_has_its_outputs(texts, nb):
     assert html.count("<figure") >= captions and html.count("<figcaption") >= captions
     assert len(re.findall(r'<img alt="[^"]{10,}"', html)) >= figures, "a figure has no alternative text"
     assert html.count('<div class="cell_output') >= sum(bool(c["outputs"]) for c in shown)
+    callouts = sum(c["source"].count("::: {.callout-") for c in cells(nb, "markdown"))
+    assert html.count('admonition">') == callouts + html.count("admonition hide"), "a callout is missing"
     for o in ("chapter-head", ">Needs<", ">Gives<", "prev-next-area"): assert o in html
     for o in ("minutes to read", "Open in Colab"): assert (o in html) == (nb in chapters)
 
@@ -328,8 +330,9 @@ def test_theme_is_kept(base, browser):
 @pytest.mark.parametrize("words, page", [
     ("StreamLoader", "reference/data.html#lmfromscratch.data.StreamLoader"),
     ("load_run", "reference/engine.run_files.html#lmfromscratch.engine.run_files.load_run"),
-    ("vanish explode", "deep.html"), ("temperature", "generate.html"), ("tokenizer", "glossary.html"),
-    ("attention", "glossary.html"), ("nucleus sampling", "glossary.html"), ("playground", "index.html")])
+    ("vanish explode", "deep.html"), ("temperature", "glossary.html#temperature"),
+    ("tokenizer", "glossary.html"), ("attention", "glossary.html"), ("nucleus sampling", "glossary.html"),
+    ("playground", "glossary.html#playground")])
 def test_search(base, browser, words, page):
     tab = browser.new_page()
     tab.goto(base + "state.html")
@@ -352,8 +355,9 @@ def test_copy_wrap_and_folds(base, browser):
     block.hover()
     block.locator(".copybtn").click()
     page.wait_for_selector(".copybtn.success")
-    assert page.evaluate("navigator.clipboard.readText()").strip() == block.locator("pre").inner_text().strip()
-    fold = page.locator("details.admonition:has(.highlight)").first
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.strip() == block.locator("pre").inner_text().strip()
+    fold = page.locator("details.admonition:not(.hide):has(.highlight)").first
     assert not fold.locator(".highlight").first.is_visible()
     fold.locator("summary").click()
     assert fold.locator(".highlight").first.is_visible()
@@ -412,8 +416,8 @@ def test_notebooks_are_prepared():
     "Quarto's callouts and options as Sphinx reads them; a table of pandas with one row of heads"
     import pages as made
     note = made.prose('::: {.callout-tip collapse="true"}\n## One `x`\nText [a](../02_rnn.ipynb#b)\n:::')
-    assert note == (":::{admonition} One `x`\n:class: tip\n:collapsible: closed\n\n"
-                    "Text [a](../rnn.ipynb#b)\n:::")
+    assert note == ("````{callout}\n:kind: tip\n:folded:\nOne `x`\n````\n\nText [a](../rnn.ipynb#b)\n"
+                    "````{callout-end}\n\n````")
     def cell(source): return made.shown(dict(source=source, outputs=[]), dict(made.re_option.findall(source)))
     assert cell("#| echo: false\n#| fig-cap: A\nf()")["metadata"]["tags"] == ["remove-input"]
     assert cell("#| fig-cap: A `b`\nf()")["metadata"]["mystnb"] == dict(figure=dict(caption="A `b`"))

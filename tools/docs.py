@@ -50,7 +50,7 @@ def node_modules():
 
 
 def assets(out):
-    "What Sphinx does not make: KaTeX and its fonts, the pictures of the links, the site's map, the playground"
+    "What Sphinx does not make: KaTeX with its fonts, the pictures of links, the site's map, the playground"
     from lmfromscratch.engine.page import build_page
     katex, to = node_modules()/"katex", out/"_static"/"katex"
     shutil.copytree(katex/"dist"/"fonts", to/"fonts", ignore=shutil.ignore_patterns("*.woff", "*.ttf"))
@@ -61,7 +61,7 @@ def assets(out):
     (to/"katex.min.css").write_text(css, encoding="utf-8")
     # 1.6 MB of icons, which the theme's style sheet has as a font as well
     (out/"_static"/"scripts"/"fontawesome.js").write_text("")
-    for p in (*out.rglob("*.map"), *out.glob(".buildinfo*")): p.unlink()
+    for p in (*out.rglob("*.map"), *out.rglob("webpack-macros.html"), *out.glob(".buildinfo*")): p.unlink()
     shutil.copytree(root/"nbs"/"images", out/"images", ignore=shutil.ignore_patterns("readme-*"))
     found = [p.relative_to(out) for p in sorted(out.rglob("*.html"))]
     urls = [f"<url><loc>{pages.address}/{o}</loc></url>" for o in found]

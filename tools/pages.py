@@ -13,11 +13,13 @@ from readme import re_number
 from lmfromscratch.engine.page import page_models
 
 re_option = re.compile(r"^#\s*\| *([\w-]+):? *(.*)\n?", re.M)
-re_callout = re.compile(r"^:::+ *\{\.callout-(\w+)([^}]*)\}\n+(?:#+ +(.*)\n)?", re.M)
+re_callout = re.compile(r"^::: *\{\.callout-(\w+)([^}]*)\}\n+(?:#+ +(.*)\n?)?", re.M)
 nbs, address = root/"nbs", cfg["doc_host"] + cfg["doc_baseurl"]
 
 
-def fenced(what, body, *options): return "\n".join([f"````{{{what}}}", *options, body, "````"])
+def fenced(what, body, *options):
+    what, _, argument = what.partition(" ")
+    return "\n".join([f"````{{{what}}} {argument}".strip(), *options, body, "````"])
 
 
 def markdown(s): return dict(cell_type="markdown", metadata={}, source=s)
@@ -30,15 +32,13 @@ def slug(title):
 
 # --- what stands in a notebook
 
-def callout(m):
-    "A callout as Quarto writes it is an admonition, and a folded one is `<details>`"
-    kind, options, title = m.groups()
-    folded = ":collapsible: closed\n" if 'collapse="true"' in options else ""
-    return f":::{{admonition}} {title or kind.title()}\n:class: {kind}\n{folded}\n"
-
-
 def prose(s):
-    s = re_callout.sub(callout, s).replace("](../playground/", f"]({address}/playground/")
+    "Markdown as MyST reads it. A callout may end in another cell, so its start and its end become directives"
+    def start(m):
+        folded = [":folded:"]*("true" in m[2])
+        return fenced("callout", m[3] or m[1].title(), f":kind: {m[1]}", *folded) + "\n\n"
+    s = re.sub(r"^:::$", fenced("callout-end", ""), re_callout.sub(start, s), flags=re.M)
+    s = s.replace("](../playground/", f"]({address}/playground/")
     return re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
 
 
@@ -123,7 +123,7 @@ def head(rest, file, mod):
     if f"{page_of(file)}.html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
         items.append(f"[Playground]({address}/playground/index.html)")
     rows = [f":Needs: {need or 'Python and PyTorch'}", *[f":Uses: {use}"]*bool(use), f":Gives: {gives}"]
-    return "\n".join(["::::{container} chapter-head", *(f"- {o}" for o in items), "", *rows, "::::"])
+    return fenced("container chapter-head", "\n".join([*(f"- {o}" for o in items), "", *rows]))
 
 
 # --- the reference, the list of papers, and all of it

@@ -19,7 +19,7 @@ from names import cfg
 project = html_title = cfg["title"]
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "myst_nb",
               "sphinx_copybutton", "notfound.extension", "sphinxext.opengraph"]
-myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "deflist", "fieldlist", "attrs_inline"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "fieldlist", "attrs_inline"]
 myst_heading_anchors, myst_heading_slug_func, myst_dmath_double_inline = 4, "pages.slug", True
 nb_execution_mode, nb_output_stderr = "off", "remove"
 autodoc_typehints_format, autodoc_preserve_defaults, autodoc_inherit_docstrings = "short", True, False
@@ -57,11 +57,38 @@ class Names(SphinxDirective):
     def run(self):
         mod, *found = self.content[0].split()
         bar = nodes.paragraph(classes=["names"])
-        for o in found: bar += nodes.literal(o, o, ids=[o.lower()])
+        for o in found: bar += nodes.inline("", "", nodes.literal(o, o), ids=[o.lower()])
         doc = new_document(self.state.document["source"], self.state.document.settings)
         doc.reporter = self.state.document.reporter
         MockRSTParser().parse("\n".join(self.content[1:]), doc)
         return [bar, *doc.children]
+
+
+class Callout(SphinxDirective):
+    "The start of a callout, or its end: `Gather` puts into it what stands between"
+    has_content, option_spec = True, {"kind": str, "folded": str}
+
+    def run(self):
+        if "kind" not in self.options: return [End()]
+        title, _ = self.state.inline_text(self.content[0], self.lineno)
+        folded = dict(collapsible="closed") if "folded" in self.options else {}
+        return [nodes.admonition("", nodes.title("", "", *title), classes=[self.options["kind"]], **folded)]
+
+
+class End(nodes.Element): pass
+
+
+class Gather(SphinxTransform):
+    default_priority = 400
+
+    def apply(self):
+        for end in list(self.document.findall(End)):
+            beside = end.parent.children
+            start = max(i for i in range(beside.index(end)) if isinstance(beside[i], nodes.admonition))
+            for o in beside[start+1:beside.index(end)]:
+                end.parent.remove(o)
+                beside[start].append(o)
+            end.parent.remove(end)
 
 
 class LinkNames(SphinxTransform):
@@ -96,13 +123,17 @@ def course(app, pagename, templatename, context, doctree):
     parts = {}
     for part, file in names.sidebar():
         page = names.page_of(file)
-        if page in app.env.titles: parts.setdefault(part, []).append((page, app.env.titles[page].astext()))
-        if page == "reference/index": parts[part] += [(f"reference/{o}", o) for o in names.modules()]
+        inner = [f"reference/{o}" for o in names.modules()] if page == "reference/index" else []
+        found = [(o, app.env.titles[o].astext()) for o in [page, *inner] if o in app.env.titles]
+        parts.setdefault(part, []).extend(found)
     context["course"] = [(k, any(o[0] == pagename for o in v), v) for k, v in parts.items()]
 
 
 def setup(app):
     app.add_directive("names", Names)
+    app.add_directive("callout", Callout)
+    app.add_directive("callout-end", Callout)
+    app.add_transform(Gather)
     app.add_transform(LinkNames)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("doctree-resolved", finish)
