@@ -16,6 +16,8 @@ import names
 import pages
 import readme
 
+from lmfromscratch.engine.page import build_page, node_modules
+
 tools = root/"tools"
 
 
@@ -43,16 +45,9 @@ def sphinx(src, out):
     return text.splitlines()
 
 
-def node_modules():
-    "The packages that tools/package-lock.json names"
-    from lmfromscratch.engine.page import node_modules
-    return node_modules(tools)
-
-
 def assets(out):
     "What Sphinx does not make: KaTeX with its fonts, the pictures of links, the site's map, the playground"
-    from lmfromscratch.engine.page import build_page
-    katex, to = node_modules()/"katex", out/"_static"/"katex"
+    katex, to = node_modules(tools)/"katex", out/"_static"/"katex"
     shutil.copytree(katex/"dist"/"fonts", to/"fonts", ignore=shutil.ignore_patterns("*.woff", "*.ttf"))
     for f in ("LICENSE", "dist/katex.min.js"): shutil.copy2(katex/f, to)
     # woff2 is what every browser of the last ten years takes

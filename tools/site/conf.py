@@ -57,7 +57,9 @@ class Names(SphinxDirective):
     def run(self):
         mod, *found = self.content[0].split()
         bar = nodes.paragraph(classes=["names"])
-        for o in found: bar += nodes.inline("", "", nodes.literal(o, o), ids=[o.lower()])
+        for o in found:
+            taken = o.lower() in self.state.document.ids # By a heading
+            bar += nodes.inline("", "", nodes.literal(o, o), ids=[] if taken else [o.lower()])
         doc = new_document(self.state.document["source"], self.state.document.settings)
         doc.reporter = self.state.document.reporter
         MockRSTParser().parse("\n".join(self.content[1:]), doc)
