@@ -90,9 +90,9 @@ def notebook(file, mod, src):
         exports = {"export", "exports"} & options.keys()
         own = [o for o in names.defined(ast.parse(c["source"]).body) if o in symbols(mod)] if exports else []
         if "export" in options:
-            for o in own: yield markdown(fenced("names", f"{mod} {o}\n{entry(mod, o, 'no-index')}"))
+            for o in own: yield markdown(fenced("names", f"{o}\n{entry(mod, o, 'no-index')}"))
             continue
-        if own: yield markdown(fenced("names", f"{mod} {' '.join(own)}"))
+        if own: yield markdown(fenced("names", " ".join(own)))
         if to := options.get("fig-link"):
             svg, picture = joined(c["outputs"][0]["data"]["image/svg+xml"]), f"images/{c['id']}.svg"
             (src/picture).write_text(svg, encoding="utf-8")

@@ -55,11 +55,11 @@ class Names(SphinxDirective):
     has_content = True
 
     def run(self):
-        mod, *found = self.content[0].split()
+        found, taken = self.content[0].split(), self.state.document.ids
         bar = nodes.paragraph(classes=["names"])
         for o in found:
-            taken = o.lower() in self.state.document.ids # By a heading
-            bar += nodes.inline("", "", nodes.literal(o, o), ids=[] if taken else [o.lower()])
+            bar += nodes.inline("", "", nodes.literal(o, o), ids=[o.lower()]*(o.lower() not in taken))
+            taken.setdefault(o.lower(), bar)
         doc = new_document(self.state.document["source"], self.state.document.settings)
         doc.reporter = self.state.document.reporter
         MockRSTParser().parse("\n".join(self.content[1:]), doc)

@@ -7,6 +7,18 @@ for (const o of all(".math")) {
   katex.render(tex, o, { displayMode: o.matches("div"), throwOnError: false });
 }
 
+// What scrolls sideways is reached by keyboard, and what has a text is called by it
+const scrollers = () => {
+  for (const o of all("figure, .text_html, .math, p:has(img.themed)")) {
+    if (o.scrollWidth > o.clientWidth) o.tabIndex = 0; else o.removeAttribute("tabindex");
+  }
+};
+scrollers();
+addEventListener("resize", scrollers);
+for (const o of all("details")) o.addEventListener("toggle", scrollers);
+for (const o of all("details.hide > summary")) o.removeAttribute("aria-label");
+for (const o of all(".search-button-field")) o.ariaLabel = o.textContent.replace(/\s+/g, " ").trim();
+
 const wrap = document.querySelector(".wrap");
 const lines = (kind) => {
   root.classList.toggle("long-lines", kind === "long");
