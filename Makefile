@@ -69,8 +69,8 @@ bench-web: $(STAMP) ## size of the page, time to its first character and its spe
 	@echo "Timing: bench/web.py $(ARGS)"
 	@$(PY) bench/web.py $(ARGS)
 
-notebooks: $(STAMP) ## run every notebook, or NB="01_data engine/runs", slow cells too, and store the outputs
-	@echo "Running notebooks from top to bottom, threads: $(THREADS)"
+notebooks: $(STAMP) ## run every notebook, or NB="01_data engine/runs", slow cells too, one a core, store the outputs
+	@echo "Running notebooks from top to bottom, one a core, threads: $(THREADS)"
 	@$(PY) tools/notebooks.py $(NB)
 
 readme: $(STAMP) ## write README.md from index.ipynb

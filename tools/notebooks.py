@@ -1,4 +1,4 @@
-"Run notebooks from top to bottom, slow cells too, each in a fresh kernel, and store their outputs in place"
+"Run notebooks from top to bottom, slow cells too, each in a fresh kernel, one a core; store their outputs"
 import argparse
 import json
 import os
@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import matplotlib.font_manager  # noqa: F401  Built here, so that no cell prints that it builds the font cache.
@@ -183,6 +184,11 @@ def run_nb(path, env, dry_run=False):
     return True
 
 
+def wants_all(path):
+    "Does the notebook time several threads? It runs when no other does"
+    return re.search(r"threads=2|set_num_threads\(2", path.read_text(encoding="utf-8")) is not None
+
+
 def find(names):
     "Notebooks by path, by name with or without number, or by how the name begins: 02 is nbs/02_rnn.ipynb"
     known = {name_of(p, nbs): p for p in notebooks(nbs)}
@@ -203,14 +209,18 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("names", nargs="*", help="notebooks to run; all if none is given")
     p.add_argument("--dry-run", action="store_true", help="run and compare, write nothing")
+    p.add_argument("--jobs", type=int, default=os.cpu_count(), help="notebooks at once, if not one a core")
     args = p.parse_args()
     paths = find(args.names)
     os.chdir(root)
-    start, failed = time.perf_counter(), []
+    start, ran = time.perf_counter(), {}
+    alone = [o for o in paths if wants_all(o)]
     with tempfile.TemporaryDirectory() as tmp:
         env = kernel_env(Path(tmp))
-        for o in paths:
-            if not run_nb(o, env, args.dry_run): failed.append(name_of(o, nbs))
+        with ProcessPoolExecutor(args.jobs) as pool:
+            ran |= {o: pool.submit(run_nb, o, env, args.dry_run) for o in paths if o not in alone}
+        ran = {o: job.result() for o, job in ran.items()} | {o: run_nb(o, env, args.dry_run) for o in alone}
+    failed = [name_of(o, nbs) for o in paths if not ran[o]]
     print(f"{len(paths) - len(failed)} of {len(paths)} notebooks in {time.perf_counter()-start:.0f} s")
     if failed: sys.exit("Failed: " + ", ".join(failed))
 

@@ -16,16 +16,16 @@ from project import root
 
 chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 prompt, seed, n, look_at, wide = "<", 1, 300, "Simeon", 1200
-query = f"?model=bible&prompt=%3C&seed={seed}&n={n}&temperature=1&pace=full&colour=bits"
+query = f"?model=bible&prompt=%3C&seed={seed}&n={n}&temperature=1&pace=full&stop=1"
 
 
 def take(p, address, out):
     "The text that the page writes; its picture goes to `out`"
     browser = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-    page = browser.new_page(viewport=dict(width=wide, height=1200), color_scheme="light")
+    page = browser.new_page(viewport=dict(width=wide, height=1200), color_scheme="light",
+                            reduced_motion="reduce")
     page.goto(address + query)
     page.wait_for_selector("html[data-state=ready]")
-    page.set_checked("#stop-line", True)
     page.click("#write")
     page.wait_for_selector("html[data-state=ready]")
     text = page.eval_on_selector("#text", "o => o.textContent")

@@ -174,7 +174,7 @@ def print_scores(table): print(table.to_string(float_format='{:.4f}'.format))
 def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
                    minutes:float=None,   # Another budget, with the time that was spent already
                    quiet:bool=False):    # Print no progress
-    "Go on with a run that was stopped"
+    "Continue a run that was stopped"
     from lmfromscratch.engine.models import folder_lock
     from lmfromscratch.engine.run_files import read_settings
     read_settings(run) # Is there a run?
@@ -268,14 +268,14 @@ def ids_of_text(opened, text:Path):
 
 # %% ../../nbs/engine/cli.ipynb #62030c44
 def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved model, or a folder of them
-                   prompt:str=None,          # Text to go on from; default: a number, a new line, or <
+                   prompt:str=None,          # Text to continue; default: a number, a new line, or <
                    n:int=None,               # Tokens to write; default: 60 words, 500 characters, a verse
                    temperature:float=0.7,    # Below 1 safer, above 1 wilder; 0: always the likeliest token
                    top_k:int=None,           # Only the k likeliest tokens
                    top_p:float=None,         # Only the likeliest tokens that together reach this probability
                    seed:int=None,            # The same seed gives the same text
                    batch:int=1):             # Texts to write
-    "Let a saved model go on from a prompt"
+    "Let a saved model continue a prompt"
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.generate import generate, stream
     if seed is not None and not 0 <= seed < 2**63: raise ValueError("--seed must be from 0 to 2**63 - 1.")

@@ -2,11 +2,12 @@
 
 import {make} from './parts.js'
 
+// A number and its unit stay on one line.
 export const count = n => Number(n).toLocaleString('en-GB')
-export const size = n => n >= 1e6 ? `${(n / 1e6).toFixed(1)} MB` : n >= 1000 ? `${(n / 1000).toFixed(0)} kB` :
-  `${n} bytes`
-export const seconds = s => s >= 100 ? `${(s / 60).toFixed(0)} min` : s >= 10 ? `${s.toFixed(0)} s` :
-  `${s.toFixed(2)} s`
+export const size = n => n >= 1e6 ? `${(n / 1e6).toFixed(1)}\u00a0MB` : n >= 1000 ?
+  `${(n / 1000).toFixed(0)}\u00a0kB` : `${n}\u00a0bytes`
+export const seconds = s => s >= 100 ? `${(s / 60).toFixed(0)}\u00a0min` :
+  `${s.toFixed(s >= 10 ? 0 : 2)}\u00a0s`
 const digits = x => Number.isInteger(x) ? count(x) : Math.abs(x) >= 0.001 ? String(+x.toPrecision(4)) :
   x.toExponential(1)
 
@@ -39,7 +40,10 @@ export function showFacts(box, {entry, about, runtime, loading, speed}) {
     ['Loaded in', `${seconds(loading.total / 1000)} (fetched ${seconds(loading.fetch / 1000)}, started ` +
       `${seconds(loading.start / 1000)})`],
     ['Model', size(about.bytes + entry.bytes['model.json'])],
-    ['Runtime', `${size(runtime.bytes)}, ${runtime.name}, one thread`],
+    ['Checked', loading.checked ? 'by its size and its SHA-256' :
+      'by its size alone: this page came without https'],
+    ['Engine', loading.engine ? `${loading.engine}, ${size(runtime.bytes)}, one thread` :
+      'light.js, about a hundred lines of JavaScript'],
     ['Speed', speed ? `${count(Math.round(1000 / speed))} tokens per second, ${speed.toFixed(2)} ms each` :
       'known once it has written'],
   ])

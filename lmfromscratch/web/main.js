@@ -2,7 +2,7 @@
 import {size, seconds, count, showFacts} from './facts.js'
 import {fetchBytes, LoadError, readJson} from './fetch.js'
 import {$, chip, copyText, make, modelCard, setupTabs, setupTheme, typeInto} from './parts.js'
-import {defaultLength, fromAddress, readSettings, toAddress} from './settings.js'
+import {defaultLength, exactLink, fromAddress, readSettings, toAddress} from './settings.js'
 import {bits as surprise} from './sample.js'
 import {bitsShade, mostBits, roundScale, valueShade} from './shades.js'
 import {TextView} from './text.js'
@@ -15,13 +15,19 @@ const speeds = {character: 30, word: 8} // Tokens in a second, to read along
 const perFrame = 500 // At most so many spans a frame
 const drawMs = 120 // At full speed the panel is slower than the text
 
+const still = matchMedia('(prefers-reduced-motion: reduce)').matches
+const wentBack = performance.getEntriesByType('navigation')[0]?.type === 'back_forward'
+
 let site = null, entry = null, about = null, vocab = null, loading = null
 let worker = null, dead = false, run = 0, phase = 'loading', speed = null, fresh = false
 let first = fromAddress(), typed = first.prompt !== null, typedLength = first.n !== null
-let started = [] // Ids of the prompt
+let started = [], written = null // Ids of the prompt; what an address must say to write this text again
+let mode = 'write', games = null // The tab, and the module of the last three
+let collecting = null // An order whose tokens are not shown
+const onnx = first.onnx
 
 // What is known of the text so far, by token.
-let ids = [], bits = [], values = [], given = [], last = null, scale = 1, scored = false
+let ids = [], bits = [], values = [], given = [], last = null, scale = 1, scored = false, full = false
 let queue = [], ended = null, framed = false, asked = null, drawn = 0, wrote = false
 
 const view = new TextView($('text'), look)
@@ -33,16 +39,17 @@ const strips = new Strips($('strips'), {
 
 const say = message => { $('say').textContent = message }
 const order = (name, more) => worker?.postMessage({order: name, run, ...more})
-const plural = (n, word) => `${count(n)} ${word}${n === 1 ? '' : 's'}`
+const plural = (n, word) => `${count(n)}\u00a0${word}${n === 1 ? '' : 's'}`
 
 function setPhase(now) {
   phase = root.dataset.state = now
   const ready = now === 'ready', busy = now === 'busy', some = ids.length > 0
   for (const id of ['write', 'score']) $(id).disabled = !ready && !busy
   for (const id of ['stop', 'stop-score']) $(id).disabled = !busy
-  $('more').disabled = !ready || !some
+  $('more').disabled = !ready || !some || full || mode === 'guess'
   $('another').disabled = !ready && !busy
-  $('copy').disabled = $('use-written').disabled = !some
+  $('copy').disabled = $('use-written').disabled = $('picture').disabled = !some
+  $('link').disabled = !written
   $('clear').disabled = !some && !busy
   $('text').setAttribute('aria-busy', String(busy))
   $('text').classList.toggle('writing', busy)
@@ -67,9 +74,14 @@ async function fetchSite() {
     site = found
   } catch (e) { return fail(e.message, 'The list of models could not be loaded') }
   $('version').textContent = `Version ${site.version}.`
+  if (site.course) {
+    $('home').href = $('course').href = site.course
+    $('course').hidden = false
+  }
   showModels()
   const wanted = site.models.find(o => o.name === first.model)
   if (first.model !== null && !wanted) notice(`There is no model “${first.model}” on this page.`)
+  else if (first.bad.length) notice(`The address says ${first.bad.join(', and ')}: that was left out.`)
   choose(wanted ?? site.models[0])
 }
 
@@ -112,14 +124,16 @@ function load() {
   forget()
   about = vocab = null
   $('trouble').hidden = true
+  $('trouble-text').textContent = ''
   $('facts').replaceChildren()
-  $('facts-about').textContent = entry.about
+  $('model-about').textContent = entry.about
   loading = {began: loading ? performance.now() : 0} // The first time since the page was asked for
   $('loading-what').textContent = `Loading ${entry.title}`
   $('loading').hidden = false
+  $('model-about').hidden = true
   showProgress({done: 0, whole: 1})
   setPhase('loading')
-  order('load', {entry, wasm: site.runtime, fresh})
+  order('load', {entry, onnx, wasm: site.runtime, fresh})
   fresh = false
 }
 
@@ -136,8 +150,9 @@ function ready(message) {
   loading = {...message.loading, total: performance.now() - loading.began}
   performance.mark('lmfs-ready')
   $('loading').hidden = true
+  $('model-about').hidden = false
   speed = null
-  const {unit} = vocab
+  const {unit} = vocab, arriving = 'model' in first
   // A vocabulary with a token for padding comes from training on whole lines, each by itself.
   about.lines = vocab.special.some(id => /^$|pad/.test(vocab.itos[id])) && vocab.stoi.has('\n')
   $('stop-line-box').hidden = !vocab.stoi.has('\n')
@@ -145,22 +160,31 @@ function ready(message) {
   $('tab-key').hidden = !vocab.stoi.has('\t')
   if (!typedLength) $('length').value = defaultLength(unit)
   showExamples()
-  if (first.prompt !== null) $('prompt').value = first.prompt
-  else if (!typed || !$('prompt').value) $('prompt').value = about.prompts[0] ?? ''
+  if (first.file && !about.sha256.startsWith(first.file)) {
+    notice('The link was made with an earlier file of this model, so the text may differ.')
+  }
+  if (first.prompt !== null) $('prompt').value = first.prompt // Others must be known to the model
+  else if (!typed || !$('prompt').value || vocab.encode($('prompt').value).unknown.size) {
+    $('prompt').value = about.prompts[0] ?? ''
+    typed = false
+  }
   first = {stop: null, prompt: null}
   forget()
   buildUnits()
   strips.build(about)
   setPhase('ready')
   facts()
-  checkPrompt()
+  const known = checkPrompt()
   checkOwn()
   keepAddress()
   say(`${entry.title} is loaded.`)
+  if (mode !== 'write') return games?.show(mode)
+  // It writes by itself; who comes back or goes forward finds the text again, at once.
+  const again = arriving && wentBack && history.state?.written
+  if (known?.length && (!still || again)) write({quiet: true, pace: again ? 0 : currentPace()})
 }
 
 function facts() {
-  $('facts-about').textContent = entry.about
   showFacts($('facts'), {entry, about, runtime: site.runtime, loading, speed})
 }
 
@@ -214,7 +238,8 @@ function forget() {
   [ids, bits, values, given, queue] = [[], [], [], [], []]
   last = ended = null
   scale = 1
-  scored = false
+  scored = full = false
+  written = collecting = null
   view.clear()
   view.box.dataset.kind = ''
   strips.draw(null)
@@ -229,25 +254,34 @@ const endOfLine = () => vocab.stoi.get('\n')
 const lineIsOver = () => about.lines && ids.at(-1) === endOfLine()
 const stopsAtLine = () => vocab.stoi.has('\n') && $('stop-line').checked
 
-function start(name, more) {
+// Runs an order whose tokens are not shown: all rows of them, when it has ended.
+function collect(name, more) {
+  run++
+  setPhase('busy')
+  return new Promise((done, failed) => {
+    collecting = {rows: [], done, failed}
+    order(name, {pace: 0, ...more})
+  })
+}
+
+function start(name, {quiet = false, ...more}) {
   run++
   queue = []
   ended = null
   wrote = false
   for (const o of ['lmfs-begin', 'lmfs-first']) performance.clearMarks(o)
   performance.mark('lmfs-begin')
-  order(name, {...more, pace: currentPace()})
+  order(name, {pace: currentPace(), ...more})
   setPhase('busy')
-  $('text').scrollIntoView({block: 'nearest'})
+  if (!quiet) $('text').scrollIntoView({block: 'nearest'})
   $('stats').textContent = name === 'score' ? 'Reading …' : 'Writing …'
 }
 
-function begin(settings, more) {
-  const {seed, ...rest} = settings
-  start('write', {...more, seed, settings: {...rest, stop: stopsAtLine() ? endOfLine() : null}})
-}
+const forWorker = ({seed, ...rest}) =>
+  ({seed, settings: {...rest, stop: stopsAtLine() ? endOfLine() : null}})
+const begin = (settings, more) => start('write', {...more, ...forWorker(settings)})
 
-function write() {
+function write(more) {
   if (phase !== 'ready' && phase !== 'busy') return
   const prompt = checkPrompt(), settings = checkSettings(true)
   if (!prompt) return $('prompt').focus()
@@ -255,7 +289,10 @@ function write() {
   if (!prompt.length) return wrong(`Give the model one ${vocab.unit} or more to go on from.`, $('prompt'))
   forget()
   started = prompt
-  begin(settings, {ids: prompt})
+  written = {settings, model: entry.name, prompt: vocab.text(prompt), stop: Number(stopsAtLine()),
+    file: about.sha256.slice(0, 8), ...onnx && {engine: 'onnx'}, n: 0, runs: 0}
+  begin(settings, {ids: prompt, ...more})
+  history.replaceState({written: true}, '')
   keepAddress()
 }
 
@@ -265,12 +302,17 @@ function more() {
   const settings = checkSettings(true), alone = stopsAtLine() && lineIsOver()
   if (!settings) return
   const line = started.length ? started : vocab.encode(about.prompts[0] ?? '').ids
+  // An address can say one run with one set of settings: what follows others is not in the link.
+  const same = o => JSON.stringify({...o, n: 0})
+  if (written && (alone || same(settings) !== same(written.settings) || stopsAtLine() != written.stop)) {
+    written.closed = true
+  }
   begin(settings, {again: true, alone, ids: alone ? line : []})
 }
 
 function score() {
   if (phase !== 'ready' && phase !== 'busy') return
-  const own = checkOwn(), settings = readSettings().settings
+  const own = checkOwn(), {settings} = readSettings()
   if (!own) return $('own').focus()
   if (own.length < 2) {
     $('unknown-score').textContent = `Give two ${vocab.unit}s or more: the first has nothing before it.`
@@ -282,7 +324,7 @@ function score() {
   scored = true
   view.box.dataset.kind = 'scored'
   if ($('colour').value === 'none') { $('colour').value = 'bits'; recolour() }
-  start('score', {ids: own, seed: settings.seed >>> 0, alone: about.lines})
+  start('score', {ids: own, seed: settings?.seed >>> 0, alone: about.lines})
 }
 
 function stop() {
@@ -307,8 +349,14 @@ const hear = {
     if (phase === 'loading') fail(o.message)
     else broken(o.message)
   },
-  tokens: o => { queue.push(o); wake() },
-  end: o => { ended = o; wake() },
+  tokens: o => { if (collecting) collecting.rows.push(o); else { queue.push(o); wake() } },
+  end: o => {
+    if (!collecting) { ended = o; return wake() }
+    const {rows, done} = collecting, all = key => rows.flatMap(row => Array.from(row[key]))
+    collecting = null
+    setPhase('ready')
+    done({why: o.why, ids: all('ids'), bits: all('bits'), ranks: all('ranks'), given: all('given')})
+  },
   look: o => { if (o.i === (view.looked ?? asked)) showSeen(o) },
   unit: o => {
     if (!o.values) return
@@ -319,6 +367,7 @@ const hear = {
 }
 
 function broken(message) {
+  collecting = null
   flush(Infinity)
   $('stats').textContent = message
   say(message)
@@ -356,10 +405,11 @@ function flush(most) {
   if (!tokens.length) return false
   view.append(tokens, marks, vocab.sep)
   if (from === 0) setPhase(phase)
+  if (mode === 'guess') last = null
   if (!wrote && marks.includes(false)) { wrote = true; performance.mark('lmfs-first') }
   colourFrom(from)
   const now = performance.now()
-  if (view.looked === null && (currentPace() || now - drawn > drawMs)) { drawn = now; showSeen(last) }
+  if (last && view.looked === null && (currentPace() || now - drawn > drawMs)) { drawn = now; showSeen(last) }
   if (phase === 'busy' && !ended) {
     $('stats').textContent = `${scored ? 'Reading' : 'Writing'} … ${plural(ids.length, vocab.unit)}`
   }
@@ -370,14 +420,20 @@ function flush(most) {
 function finish(o) {
   ended = null
   const n = o.written, each = o.stepMs, took = seconds(o.seconds), focus = document.activeElement
-  const early = {stopped: 'Stopped: ', full: 'The text is as long as this page keeps: '}[o.why] ?? ''
+  const early = o.why === 'stopped' ? 'Stopped: ' : ''
   Object.assign($('stats').dataset, {written: n, seconds: o.seconds, step: each, why: o.why})
+  full = o.why === 'full'
+  if (written && !written.closed) {
+    written.n += n
+    written.runs += 1
+  }
   if (n > 0 && (speed === null || !currentPace())) speed = each
   if (scored && n === 0) showScore(early, took)
   else {
     const rate = !currentPace() && n > 20 ? `, ${count(Math.round(n / o.seconds))} a second` : ''
     $('stats').textContent = `${early}${plural(n, vocab.unit)} in ${took}${rate}.` +
-      (each && ` The model takes ${each.toFixed(2)} ms for each.` || '')
+      (each && ` The model takes ${each.toFixed(2)}\u00a0ms for each.` || '') +
+      (full ? ` The text is as long as this page keeps, ${plural(ids.length, vocab.unit)}: start again.` : '')
     const text = vocab.text(ids.slice(ids.length - n))
     say(`${early}${plural(n, vocab.unit)} written. ${text.slice(0, 600)}`)
   }
@@ -408,6 +464,12 @@ function showScore(early, took) {
 // --- why
 
 function look(i) {
+  // On a narrow screen the panel is a sheet that comes when a letter is tapped.
+  root.toggleAttribute('data-looked', view.pinned !== null)
+  if (view.pinned !== null && matchMedia('(max-width: 60rem)').matches) {
+    const place = view.spans[view.pinned]?.getBoundingClientRect()
+    if (place?.bottom > innerHeight * 0.45) scrollBy(0, place.top - innerHeight * 0.25)
+  }
   asked = i ?? (phase === 'busy' ? null : lineIsOver() ? ids.length - 1 : ids.length)
   if (asked !== null && ids.length) order('look', {i: asked})
 }
@@ -436,6 +498,8 @@ function buildUnits() {
   options($('unit-layer'), Array.from({length: about.layers}, (_, i) => [i, String(i + 1)]))
   $('unit-layer').value = String(about.layers - 1)
   for (const id of ['unit-n', 'unit-slide']) Object.assign($(id), {max: about.hidden - 1, value: '0'})
+  $('known-box').hidden = !entry.units?.length
+  options($('unit-known'), [[-1, 'choose one'], ...(entry.units ?? []).map((o, i) => [i, o.name])])
   recolourBy()
 }
 
@@ -451,7 +515,13 @@ function recolourBy() {
   const by = $('colour').value, unit = by !== 'unit' ? null :
     {kind: $('unit-kind').value, layer: Number($('unit-layer').value), n: Number($('unit-n').value)}
   $('unit-box').hidden = by !== 'unit'
-  if (unit && !(Number.isInteger(unit.n) && unit.n >= 0 && unit.n < (about?.hidden ?? 0))) return
+  const typed = $('unit-n').value, known = /^\d+$/.test(typed) && Number(typed) < (about?.hidden ?? 0)
+  $('unit-wrong').hidden = !unit || !about || known
+  $('unit-wrong').textContent = about ? `There are units 0 to ${about.hidden - 1}.` : ''
+  $('unit-n').setAttribute('aria-invalid', String(!$('unit-wrong').hidden))
+  if (unit && !known) return
+  $('unit-known').value = String((entry?.units ?? []).findIndex(o => unit && ['kind', 'layer', 'n'].every(k =>
+    o[k] === unit[k])))
   values = []
   strips.mark(unit)
   if (about) order('unit', {unit})
@@ -492,14 +562,60 @@ function keepAddress() {
   if (!about) return
   const shown = vocab.stoi.has('\n') && $('stop-line').checked !== about.lines
   toAddress({model: entry.name, prompt: $('prompt').value === about.prompts[0] ? '' : $('prompt').value,
-    unit: vocab.unit, stop: shown ? $('stop-line').checked : null})
+    unit: vocab.unit, onnx, stop: shown ? $('stop-line').checked : null})
 }
 
-async function copy() {
-  await copyText(vocab.text(ids))
-  $('copy').textContent = 'Copied'
-  say('Copied.')
-  setTimeout(() => { $('copy').textContent = 'Copy' }, 1500)
+async function copyLink() {
+  const {n, runs, closed, settings, ...rest} = written
+  const whole = runs === 1 && $('stats').dataset.why !== 'stopped' ? settings.n : n
+  await copied('link', exactLink({...rest, settings: {...settings, n: whole}}), !closed ? 'Copied' :
+    'Copied, up to “Continue”')
+}
+
+async function copied(id, text, told = 'Copied') {
+  const before = $(id).textContent
+  await copyText(text)
+  $(id).textContent = told
+  say(told)
+  setTimeout(() => { $(id).textContent = before }, 1500)
+}
+
+async function picture() {
+  try {
+    const {download} = await import('./card.js')
+    const mean = bits.reduce((sum, o) => sum + (o || 0), 0) / Math.max(1, bits.filter(o => o >= 0).length)
+    download({tokens: ids.map(id => vocab.itos[id]), bits, given, sep: vocab.sep, title: entry.title,
+      told: `${mean.toFixed(2)} bits of surprise a ${vocab.unit}`,
+      address: location.host + location.pathname})
+  } catch { notice('card.js could not be loaded, so there is no picture.') }
+}
+
+// The games come with the first of their tabs.
+async function chosenTab(name) {
+  if (name === mode) return
+  const before = mode
+  mode = root.dataset.mode = name
+  $('reading').hidden = name === 'heat' || name === 'real'
+  if (phase === 'busy') { run++; order('clear') }
+  if (name === 'guess' || before === 'guess' || $('reading').hidden) forget()
+  if (vocab) setPhase('ready')
+  if (!['guess', 'heat', 'real'].includes(name)) return
+  try { games ??= (await import('./games.js')).setup(table) } catch {
+    return notice('games.js could not be loaded: check the connection, and load the page again.')
+  }
+  if (vocab && mode === name) games.show(name)
+}
+
+// What a game may use of this page.
+const table = {
+  collect, forget, order, look, view, notice,
+  get vocab() { return vocab }, get entry() { return entry }, get about() { return about },
+  get ready() { return vocab && (phase === 'ready' || phase === 'busy') },
+  prompt: () => checkPrompt() ?? [],
+  writing: (settings, ids) => collect('write', {ids, ...forWorker({...settings, topK: null, topP: null})}),
+  reading: ids => collect('score', {ids, seed: 1, alone: false}),
+  reveal: rows => { queue.push(rows); wake() },
+  settings: () => readSettings().settings,
 }
 
 function insertTab() {
@@ -513,10 +629,12 @@ const on = (id, type, f) => $(id).addEventListener(type, f)
 
 function setup() {
   setupTheme()
-  setupTabs(['write', 'score'])
+  setupTabs(['write', 'score', 'guess', 'heat', 'real'], chosenTab)
   on('retry', 'click', () => {
     fresh = true
     $('trouble').hidden = true
+    $('trouble-text').textContent = ''
+    setPhase('loading')
     if (site) load()
     else fetchSite()
   })
@@ -538,7 +656,10 @@ function setup() {
     $('seed').value = String(crypto.getRandomValues(new Uint16Array(1))[0])
     write()
   })
-  on('copy', 'click', copy)
+  on('copy', 'click', () => copied('copy', vocab.text(ids)))
+  on('link', 'click', copyLink)
+  on('picture', 'click', picture)
+  on('close', 'click', () => view.pin(null))
   on('clear', 'click', clear)
   on('use-written', 'click', () => typeInto($('own'), vocab.text(ids)))
   on('pace', 'change', () => { if (vocab) order('pace', {pace: currentPace()}); keepAddress() })
@@ -554,6 +675,10 @@ function setup() {
   for (const id of ['unit-kind', 'unit-layer', 'unit-n']) {
     on(id, 'input', () => { $('unit-slide').value = $('unit-n').value; recolourBy() })
   }
+  on('unit-known', 'change', () => {
+    const known = entry.units[$('unit-known').value]
+    if (known) chooseUnit(known)
+  })
   on('unit-slide', 'input', () => { $('unit-n').value = $('unit-slide').value; recolourBy() })
   document.addEventListener('keydown', e => { if (e.key === 'Escape') stop() })
   $('temperature-now').textContent = $('temperature').value

@@ -1,10 +1,11 @@
-// Fetches a model and the runtime, checks both, and steps the model token by token.
+// Fetches a model, checks it, and starts the engine that steps it token by token: light.js or ONNX Runtime.
 import {checkSize, fetchBytes, LoadError, readJson} from './fetch.js'
+import {Light} from './light.js'
 import {Vocab} from './vocab.js'
 
 const formatOfModels = 'lmfromscratch onnx 1'
 
-const base = new URL('.', import.meta.url)
+export const base = new URL('.', import.meta.url)
 
 function readAbout(bytes, name) {
   const about = readJson(bytes, name, formatOfModels)
@@ -18,77 +19,54 @@ function readAbout(bytes, name) {
   } catch (e) { throw new LoadError(`${name} does not describe a model (${e.message}).`) }
 }
 
-async function checkSum(bytes, sha256, name) {
-  if (!globalThis.crypto?.subtle) return // Only pages from https and localhost have it
+export const canCheck = () => !!globalThis.crypto?.subtle // Only pages from https and localhost have it
+
+export async function checkSum(bytes, sha256, name, said) {
+  if (!canCheck()) return
   const sum = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
   const hex = Array.from(sum, o => o.toString(16).padStart(2, '0')).join('')
-  if (hex !== sha256) {
-    throw new LoadError(`${name} is damaged, or not that of its model.json: its SHA-256 differs.`)
-  }
-}
-
-// The same for all models: who chooses another one while it comes does not begin again.
-let runtime, starting = null
-const coming = {done: 0, tell: null}
-
-async function startRuntime(wasm, cache) {
-  const progress = n => { coming.done += n; coming.tell?.() }
-  coming.done = 0
-  const script = import('./vendor/ort.wasm.bundle.min.mjs').catch(e => { // Only a new worker tries it again
-    const why = `vendor/ort.wasm.bundle.min.mjs, the runtime, could not be loaded (${e.message}).`
-    throw Object.assign(new LoadError(why), {restart: true})
-  })
-  const [binary, ort] = await Promise.all([
-    fetchBytes(new URL(wasm.file, base), {size: wasm.bytes, progress, cache}), script])
-  ort.env.logLevel = 'error'
-  ort.env.wasm.numThreads = 1 // More need headers that a static host seldom sends
-  ort.env.wasm.proxy = false  // This is a worker already
-  ort.env.wasm.wasmBinary = binary.buffer
-  return ort
+  if (hex === sha256) return
+  throw new LoadError(`${name} is damaged, or not that of its ${said}: its SHA-256 differs.`)
 }
 
 export class Model {
   // `entry` and `wasm` as in models/index.json; `progress` is called with bytes that came, and bytes in all.
-  static async load(entry, wasm, {progress, signal, cache}) {
-    const folder = new URL(`${entry.folder}/`, base), began = performance.now(), first = !runtime
+  static async load(entry, {wasm, onnx: asked, progress, signal, cache}) {
+    const folder = new URL(`${entry.folder}/`, base), began = performance.now()
     const name = o => `${entry.folder.split('/').pop()}/${o}`
-    let own = 0
-    const whole = entry.bytes['model.onnx'] + entry.bytes['model.json'] + (first ? wasm.bytes : 0)
-    const tell = coming.tell = () => progress(own + (first ? coming.done : 0), whole)
-    const get = o => fetchBytes(new URL(o, folder), {signal, cache, progress: n => { own += n; tell() }})
-    starting ??= startRuntime(wasm, cache).catch(e => { starting = null; throw e })
-    const all = await Promise.all([get('model.json'), get('model.onnx'), starting])
+    const onnx = asked || !entry.light ? await import('./onnx.js') : null
+    const runtime = onnx?.needsRuntime() ? wasm.bytes : 0
+    const whole = entry.bytes['model.onnx'] + entry.bytes['model.json'] + runtime
+    let done = 0
+    const options = {signal, cache, progress: n => progress(done += n, whole)}
+    const get = o => fetchBytes(new URL(o, folder), options)
+    const all = await Promise.all([get('model.json'), get('model.onnx'), onnx?.loadRuntime(wasm, options)])
     const [about, vocab] = readAbout(all[0], name('model.json')), data = all[1]
     checkSize(name('model.onnx'), data.length, about.bytes)
-    await checkSum(data, about.sha256, name('model.onnx'))
-    runtime = all[2]
-    const fetched = performance.now()
-    const model = new Model(about, vocab)
-    try {
-      model.session = await runtime.InferenceSession.create(data, {
-        executionProviders: ['wasm'], graphOptimizationLevel: 'all', logSeverityLevel: 3})
-    } catch (e) {
-      throw new LoadError(`${name('model.onnx')} could not be started: ${e.message ?? e}`)
-    }
-    await model.checkShapes(name)
-    model.loading = {fetch: fetched - began, start: performance.now() - fetched, first}
+    await checkSum(data, about.sha256, name('model.onnx'), 'model.json')
+    const fetched = performance.now(), model = new Model()
+    const unfit = new LoadError(`${name('model.json')} does not fit the file beside it: it says ` +
+      `${about.layers} layers of ${about.hidden} and ${about.tokens} tokens.`)
+    Object.assign(model, {about, vocab})
+    if (onnx) {
+      // The runtime does not start twice: another try needs another worker
+      try { model.engine = await onnx.Onnx.start(about, data) } catch (e) {
+        const why = `ONNX Runtime does not start ${name('model.onnx')}: ${e.message ?? e}`
+        throw Object.assign(new LoadError(why), {restart: true})
+      }
+    } else try { model.engine = new Light(about, data) } catch { throw unfit }
+    await model.checkShapes(name, unfit)
+    model.loading = {fetch: fetched - began, start: performance.now() - fetched, checked: canCheck(),
+      engine: onnx ? wasm.name : null}
     return model
   }
 
-  constructor(about, vocab) {
-    Object.assign(this, {about, vocab, names: Object.keys(about.states)})
-    this.shape = [about.layers, 1, about.hidden]
-    this.token = new BigInt64Array(1)
-  }
-
   // One step from an empty state shows what the file really takes and gives.
-  async checkShapes(name) {
-    const {about, vocab, shape} = this, unfit = new LoadError(`${name('model.json')} does not fit the file ` +
-      `beside it: it says ${about.layers} layers of ${about.hidden} and ${about.tokens} tokens.`)
+  async checkShapes(name, unfit) {
+    const {about, vocab} = this
     const fits = ({probs, states}) => vocab.size === about.tokens && probs.length === about.tokens &&
-      states.every(o => o.length === shape[0] * shape[2])
-    this.reset()
-    const out = await this.step(0).catch(() => null)
+      states.every(o => o.length === about.layers * about.hidden)
+    const out = await (async () => this.step(0))().catch(() => null)
     if (out === null || !fits(out)) {
       await this.close()
       throw unfit
@@ -97,20 +75,7 @@ export class Model {
     this.reset()
   }
 
-  reset() {
-    const {Tensor} = runtime, size = this.shape[0] * this.shape[2]
-    this.state = this.names.map(() => new Tensor('float32', new Float32Array(size), this.shape))
-  }
-
-  // Reads one token: the probabilities of the next, and the states after it.
-  async step(id) {
-    this.token[0] = BigInt(id)
-    const feeds = {token: new runtime.Tensor('int64', this.token, [1, 1])}
-    this.names.forEach((o, i) => { feeds[o] = this.state[i] })
-    const out = await this.session.run(feeds)
-    this.state = this.names.map(o => out[`${o}_out`])
-    return {probs: out.probs.data, states: this.state.map(o => o.data)}
-  }
-
-  async close() { await this.session.release() }
+  reset() { this.engine.reset() }
+  step(id) { return this.engine.step(id) } // Or a promise of it
+  close() { return this.engine.close() }
 }

@@ -23,9 +23,11 @@ export function setupTheme() {
     const next = other(), system = next === (dark.matches ? 'dark' : 'light')
     if (system) delete root.dataset.theme
     else root.dataset.theme = next
-    try {
-      if (system) localStorage.removeItem('lmfs-theme')
-      else localStorage.setItem('lmfs-theme', next)
+    try { // The course's pages read these keys
+      for (const key of ['lmfs-theme', 'mode', 'theme']) {
+        if (system) localStorage.removeItem(key)
+        else localStorage.setItem(key, next)
+      }
     } catch { /* Storage is forbidden: it holds for this visit. */ }
     label()
   })
@@ -33,7 +35,7 @@ export function setupTheme() {
   label()
 }
 
-export function setupTabs(names) {
+export function setupTabs(names, chosen) {
   const show = which => {
     for (const o of names) {
       const on = o === which, tab = $(`tab-${o}`)
@@ -41,9 +43,10 @@ export function setupTabs(names) {
       tab.tabIndex = on ? 0 : -1
       $(`pane-${o}`).hidden = !on
     }
+    chosen(which)
   }
   names.forEach((o, i) => {
-    $(`tab-${o}`).addEventListener('click', () => show(o))
+    $(`tab-${o}`).addEventListener('click', () => { if ($(`pane-${o}`).hidden) show(o) })
     $(`tab-${o}`).addEventListener('keydown', e => {
       const step = {ArrowLeft: -1, ArrowRight: 1}[e.key]
       if (!step) return
@@ -71,11 +74,10 @@ export function typeInto(area, text) {
   area.focus()
 }
 
-export function modelCard({name, title, about}, size, choose) {
+export function modelCard({name, title}, size, choose) {
   const input = Object.assign(make('input'), {type: 'radio', name: 'model', value: name})
   input.addEventListener('change', choose)
-  return make('label', 'model', input, make('span', 'model-title', title), make('span', 'model-about', about),
-    make('span', 'model-size', size))
+  return make('label', 'model', input, make('span', 'model-title', title), make('span', 'model-size', size))
 }
 
 export function chip(label, click) {

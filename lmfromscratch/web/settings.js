@@ -18,10 +18,9 @@ export function readSettings() {
   for (const [key, o] of Object.entries(fields)) {
     const input = $(o.id), typed = input.value.trim(), v = Number(typed)
     if (typed === '' && o.empty === null && !input.validity.badInput) { settings[key] = null; continue }
-    const fits = typed !== '' && v >= o.min && v <= o.max && (!o.whole || Number.isInteger(v))
-    input.setAttribute('aria-invalid', String(!fits))
-    const range = o.range ?? (o.max === 1e9 ? `${o.min} or more` : `from ${o.min} to ${o.max}`)
-    if (!fits) wrong ??= {input, message: `${o.name} must be ${o.whole ? 'a whole number ' : ''}${range}.`}
+    const good = fits(o, typed)
+    input.setAttribute('aria-invalid', String(!good))
+    if (!good) wrong ??= {input, message: `${o.name} must be ${rangeOf(o)}.`}
     settings[key] = v
   }
   return {settings, wrong}
@@ -29,15 +28,34 @@ export function readSettings() {
 
 export const defaultLength = unit => unit === 'word' ? '100' : '400'
 
+const fits = (o, v) => v !== '' && Number(v) >= o.min && Number(v) <= o.max &&
+  (!o.whole || Number.isInteger(Number(v)))
+const rangeOf = o => (o.whole ? 'a whole number ' : '') +
+  (o.range ?? (o.max === 1e9 ? `${o.min} or more` : `from ${o.min} to ${o.max}`))
+
+// What the address says; what it says wrong is left out, and named in `bad`.
 export function fromAddress() {
-  const query = new URLSearchParams(location.search)
+  const query = new URLSearchParams(location.search), bad = []
   for (const [key, o] of Object.entries(fields)) {
-    const v = query.get(o.key ?? key)
-    if (v !== null) $(o.id).value = v
+    const name = o.key ?? key, v = query.get(name)
+    if (v === null) continue
+    if (fits(o, v)) $(o.id).value = v
+    else bad.push(`${name}=${v} (it must be ${rangeOf(o)})`)
   }
-  if (['read', 'full'].includes(query.get('pace'))) $('pace').value = query.get('pace')
-  if (['none', 'bits'].includes(query.get('colour'))) $('colour').value = query.get('colour')
-  return {model: query.get('model'), prompt: query.get('prompt'), stop: query.get('stop'), n: query.get('n')}
+  for (const [id, ...all] of [['pace', 'read', 'full'], ['colour', 'none', 'bits']]) {
+    if (all.includes(query.get(id))) $(id).value = query.get(id)
+  }
+  const said = Object.fromEntries(['model', 'prompt', 'stop', 'n', 'file'].map(o => [o, query.get(o)]))
+  return {...said, bad, onnx: query.get('engine') === 'onnx'}
+}
+
+// An address that says all of it: `written` holds the model, the prompt, and each setting.
+export function exactLink({settings, ...written}) {
+  const query = new URLSearchParams(written)
+  for (const [key, o] of Object.entries(fields)) {
+    if (settings[key] !== null) query.set(o.key ?? key, settings[key])
+  }
+  return new URL(`?${query}`, location).href
 }
 
 let timer // Browsers refuse too many changes of the address in short time
@@ -45,8 +63,7 @@ let timer // Browsers refuse too many changes of the address in short time
 export function toAddress(state) {
   clearTimeout(timer)
   timer = setTimeout(() => {
-    const query = new URLSearchParams()
-    query.set('model', state.model)
+    const query = new URLSearchParams({model: state.model})
     if (state.prompt && state.prompt.length <= 600) query.set('prompt', state.prompt)
     for (const [key, o] of Object.entries(fields)) {
       const start = key === 'n' ? defaultLength(state.unit) : o.start
@@ -54,7 +71,8 @@ export function toAddress(state) {
     }
     if (state.stop !== null) query.set('stop', state.stop ? '1' : '0')
     if ($('pace').value !== 'read') query.set('pace', $('pace').value)
-    if ($('colour').value === 'bits') query.set('colour', 'bits')
-    history.replaceState(null, '', `?${query}${location.hash}`)
+    if ($('colour').value === 'none') query.set('colour', 'none')
+    if (state.onnx) query.set('engine', 'onnx')
+    history.replaceState(history.state, '', `?${query}${location.hash}`)
   }, 250)
 }

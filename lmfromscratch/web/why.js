@@ -5,8 +5,8 @@ import {glyph, spoken} from './vocab.js'
 
 const put = (tag, name, parent, text) => parent.appendChild(make(tag, name, text))
 
-export const percent = p => p >= 0.9995 ? '100 %' : p >= 0.0995 ? `${(100 * p).toFixed(0)} %` :
-  p >= 0.001 ? `${(100 * p).toFixed(1)} %` : '< 0.1 %'
+export const percent = p => (p >= 0.9995 ? '100 %' : p >= 0.0995 ? `${(100 * p).toFixed(0)} %` :
+  p >= 0.001 ? `${(100 * p).toFixed(1)} %` : '< 0.1 %').replaceAll(' ', '\u00a0')
 
 // The rows are made once and filled again for each place: the list follows the stream.
 export class Bars {

@@ -34,13 +34,13 @@ function start(run, work) {
   })
 }
 
-async function load(run, {entry, wasm, fresh}) {
+async function load(run, {entry, fresh, ...more}) {
   const signal = (aborter = new AbortController()).signal
   await model?.close()
   model = null
   text = []
   const progress = (done, whole) => { if (current === run) post('progress', run, {done, whole}) }
-  const loaded = await Model.load(entry, wasm, {progress, signal, cache: fresh ? 'reload' : 'default'})
+  const loaded = await Model.load(entry, {...more, progress, signal, cache: fresh ? 'reload' : 'default'})
   if (current !== run) return loaded.close()
   model = loaded
   unit = null
@@ -49,8 +49,10 @@ async function load(run, {entry, wasm, fresh}) {
 
 // --- what is known of each token
 
-const room = () => Math.min(maxTokens, Math.floor(maxBytes / (4 * model.shape[0] * model.shape[2] *
-  model.names.length)))
+function room() {
+  const {layers, hidden, states} = model.about
+  return Math.min(maxTokens, Math.floor(maxBytes / (4 * layers * hidden * Object.keys(states).length)))
+}
 
 // What the model held likely before a token, and its states after it. They are kept as they come.
 async function read(id, given) {
@@ -88,6 +90,7 @@ class Batch {
     if (rows.length) {
       post('tokens', this.run, {from: this.from, ids: Int32Array.from(rows, o => o.id),
         bits: Float32Array.from(rows, o => o.p === null ? NaN : bits(o.p)), given: rows.map(o => o.given),
+        ranks: rows.map(o => o.rank),
         values: unit && Float32Array.from(rows, unitValue), last: seen(text.length - 1)})
     }
     await breathe()
@@ -96,7 +99,7 @@ class Batch {
   }
 }
 
-function begin() { clock = {ms: 0, steps: 0, began: performance.now(), first: null, written: 0} }
+function begin() { clock = {ms: 0, steps: 0, began: performance.now(), written: 0} }
 
 // `alone`: the model knows single lines only, so each begins from an empty state.
 async function readAll(run, batch, ids, alone) {
@@ -113,14 +116,13 @@ async function readAll(run, batch, ids, alone) {
 async function sample(run, batch, {n, stop, ...settings}) {
   const apart = new Set(model.vocab.special)
   const allowed = model.vocab.itos.map((_, i) => i).filter(i => !apart.has(i))
-  let due = performance.now()
+  let due = clock.began = performance.now() // Reading is not counted into the speed of writing
   for (let i = 0; i < n; i++) {
     if (current !== run) return 'stopped'
     if (text.length >= room()) return 'full'
     const id = allowed[pick(nextProbs(after, allowed, settings), dice())]
     await read(id, false)
     clock.written++
-    clock.first ??= performance.now()
     if (pace || batch.due || i === 0) await batch.send()
     if (pace) {
       due = Math.max(due + 1000 / pace, performance.now() - 1000 / pace)
