@@ -44,11 +44,11 @@ test: $(STAMP) ## everything that must pass before a change lands
 # oneDNN and PyTorch then choose the kernels of a processor without AVX-512, such as most laptops have
 SMALL := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default
 
-test-portable: $(STAMP) ## what trains, as on a processor without AVX-512: chapters 12 and 15, runs, lmfs
+test-portable: $(STAMP) ## what trains, as on a processor without AVX-512: chapters 12 and 16, runs, lmfs
 	@$(SMALL) $(PY) -c "import torch; b = torch.backends.cpu.get_cpu_capability(); \
 		print('PyTorch with the kernels for', b); assert b == 'DEFAULT', 'the cap has no effect'"
-	@echo "Running chapters 12 and 15, and the runs of the engine room"
-	@for n in nbs/12_*.ipynb nbs/15_*.ipynb nbs/engine/runs.ipynb; do \
+	@echo "Running chapters 12 and 16, and the runs of the engine room"
+	@for n in nbs/12_*.ipynb nbs/16_*.ipynb nbs/engine/runs.ipynb; do \
 		$(SMALL) $(BIN)/nbdev_test --path $$n --n_workers 1 || exit 1; done
 	@echo "Running the tests of training"
 	@$(SMALL) $(PY) -m pytest tests/test_runs.py tests/test_verses.py tests/test_cli.py \

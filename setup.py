@@ -14,7 +14,7 @@ lib = cfg["lib_name"]
 def lines(key): return [o.strip() for o in cfg.get(key, "").splitlines() if o.strip()]
 
 
-extras = {o: lines(f"{o}_requirements") for o in ("bible", "web")}
+extras = {o: lines(f"{o}_requirements") for o in ("bible", "tokens", "web")}
 
 
 def data_files():

@@ -5,6 +5,7 @@ from .engine.graphs import *
 from .engine.texts import *
 from .engine.loaders import *
 from .data import *
+from .engine.any_tokens import *
 from .engine.reader import *
 from .rnn import *
 from .state import *
@@ -14,6 +15,7 @@ from .regularize import *
 from .engine.layers import *
 from .engine.models import *
 from .engine.scoring import *
+from .engine.counts import *
 from .engine.learner import *
 from .train import *
 from .generate import *
@@ -24,10 +26,14 @@ from .unrolled import *
 from .runs import *
 from .awdlstm import *
 from .reading import *
+from .mixing import *
 from .verses import *
+from .engine.processes import *
 from .engine.run_data import *
 from .engine.run_files import *
 from .engine.runs import *
+from .tokens import *
+from .processes import *
 from .export import *
 from .engine.exported import *
 from .engine.places import *

@@ -6,6 +6,8 @@
 __all__ = ['awd_recipe', 'RNNDropout', 'EmbeddingDropout', 'WeightDropout', 'AWDLSTM', 'is_stuck', 'NTASGD', 'VariableBPTT']
 
 # %% ../nbs/13_awdlstm.ipynb #b2e74445
+import warnings
+
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
@@ -14,6 +16,7 @@ from torch import nn
 from torch.func import functional_call
 
 from .data import StreamLoader, WindowLoader
+from .engine.learner import history
 from .regularize import Dropout, dropout_mask
 from .state import LM, map_state
 from .train import Recipe
@@ -35,7 +38,7 @@ class EmbeddingDropout(Dropout):
 
 # %% ../nbs/13_awdlstm.ipynb #1b48eea7
 class WeightDropout(Dropout):
-    "An LSTM, GRU or RNN whose recurrent weights get one mask for a batch (Merity et al. 2017)"
+    "An LSTM, GRU or RNN whose recurrent weights get one mask for a batch (Merity, Keskar and Socher 2018)"
     def __init__(self, rnn:nn.RNNBase, # Of any number of layers
                  p:float):             # Probability of a zero, 0 up to 1
         super().__init__(p)
@@ -51,7 +54,7 @@ class WeightDropout(Dropout):
 
 # %% ../nbs/13_awdlstm.ipynb #a6a9fb02
 class AWDLSTM(LM):
-    "LSTM layers with all the dropout of Merity et al. 2017, returns what AR and TAR need, too"
+    "LSTM layers with all the dropout of Merity, Keskar and Socher (2018); also returns what AR and TAR need"
     regularized = True
     def __init__(self,
                  vocab_sz:int,       # Number of tokens
@@ -105,7 +108,11 @@ class NTASGD(Callback):
         if n < 1: raise ValueError(f"n, the validations that are not looked at, must be 1 or more, not {n}.")
         self.n = n
 
-    def before_fit(self): self.losses, self.start, self.mean, self.own, self.count = [], None, None, None, 0
+    def before_fit(self):
+        self.losses, self.start, self.mean, self.own, self.count = [], None, None, None, 0
+        if self.n_epoch < self.n+3 and not hasattr(self.learn, 'lr_finder'): warnings.warn(
+            f"NTASGD(n={self.n}) can begin to average in epoch {self.n+3} of a fit at the earliest, and this "
+            f"one ends after {self.n_epoch}: train longer in one fit, or leave NTASGD out.", stacklevel=2)
 
     def after_step(self):
         if self.start is None: return
@@ -113,8 +120,7 @@ class NTASGD(Callback):
         for m, p in zip(self.mean, self.model.parameters()): m.lerp_(p.detach(), 1/self.count)
 
     def after_epoch(self):
-        row = dict(zip(self.recorder.metric_names, self.recorder.values[-1]))
-        self.losses.append(float(row.get('valid_loss', float('nan'))))
+        self.losses.append(float(history(self.learn).valid_loss.iloc[-1]))
         if self.start is None and is_stuck(self.losses, self.n): self.begin()
 
     def begin(self):
@@ -155,7 +161,7 @@ class _Lengths:
             start += n
 
 class VariableBPTT(Callback):
-    "Batches of random length, and a learning rate to match (Merity et al. 2017); for a `StreamLoader`"
+    "Batches of random length and a rate to match, for a `StreamLoader` (Merity, Keskar and Socher 2018)"
     order, run_valid = -5, False # Before the progress bar, which asks how many batches there are
     def __init__(self,
                  half:float=0.05, # Share of the batches that are about half as long
@@ -178,6 +184,12 @@ def draw(self:VariableBPTT, total:int, sl:int) -> list[int]: # Tokens of a strea
     return lengths
 
 @patch
+def before_step(self:VariableBPTT):
+    self.rates = [o['lr'] for o in self.opt.hypers]
+    self.opt.set_hyper('lr', [o * self.xb[0].shape[1] / self.sl for o in self.rates])
+
+# %% ../nbs/13_awdlstm.ipynb #0fe38c9c
+@patch
 def before_train(self:VariableBPTT):
     dl = self.dls.train
     if not isinstance(dl, StreamLoader) or isinstance(dl, WindowLoader) or dl.last:
@@ -186,15 +198,10 @@ def before_train(self:VariableBPTT):
     self.learn.dl = _Lengths(dl.streams, self.draw(dl.n*dl.sl, dl.sl))
 
 @patch
-def before_step(self:VariableBPTT):
-    self.rates = [o['lr'] for o in self.opt.hypers]
-    self.opt.set_hyper('lr', [o * self.xb[0].shape[1] / self.sl for o in self.rates])
-
-@patch
 def after_batch(self:VariableBPTT): # Also where a callback cancelled the step
     if self.rates: self.opt.set_hyper('lr', self.rates)
 
 # %% ../nbs/13_awdlstm.ipynb #d8f9ca93
-# Layers of 128 and 16 and an output mask of 0.4; the other masks are off
-awd_recipe = Recipe(AWDLSTM, 15, 1e-2, args=(16, 128, 2, 0.4, 0., 0., 0., 0.), wd=0.1, moms=(0.8, 0.7, 0.8),
+# Two layers of 64 for a short text of characters; noise at half of the paper's strength
+awd_recipe = Recipe(AWDLSTM, 12, 1e-2, args=(64, 64, 2, 0.2, 0.125, 0.2, 0.05, 0.25), bs=16, sl=32,
                     alpha=2., beta=1.)

@@ -119,7 +119,7 @@ def encode(self:Vocab, text, # Running text, tokens, or ids, which are checked
 @patch
 def decode(self:Vocab, ids) -> list[str]: # ids: a tensor or a list
     "The tokens of `ids`"
-    return [self.itos[i] for i in (ids.tolist() if isinstance(ids, torch.Tensor) else ids)]
+    return [self.itos[i] for i in self.encode(torch.as_tensor(ids)).tolist()]
 
 @patch
 def text(self:Vocab, ids) -> str: # ids: a tensor or a list

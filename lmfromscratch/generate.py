@@ -7,6 +7,7 @@ __all__ = ['pick', 'next_probs', 'Stepper', 'generate_ids', 'prompt_ids', 'next_
            'counting_mistakes', 'first_mistake', 'stream']
 
 # %% ../nbs/08_generate.ipynb #179b446f
+import codecs
 import math
 from itertools import islice
 
@@ -188,7 +189,9 @@ def stream(model, vocab:Vocab, prompt, # As in `generate`
            n:int|None=50,              # Tokens to write; None: no end
            **kwargs                    # temperature, top_k, top_p and seed, as in `generate`
           ): # Generator of pieces of text
-    "`generate` for one text, piece by piece: each new token, with what separates it from the one before"
+    "`generate` for one text, token by token, each with what separates it from the one before"
     if n is not None and n < 0: raise ValueError(f"n, the tokens to write, must be 0 or more, not {n}.")
     new = generate_ids(model, prompt_ids(model, vocab, prompt), **kwargs)
-    return ((vocab.sep if i else '') + vocab[int(o)] for i, o in enumerate(islice(new, n)))
+    pieces = ((vocab.sep if i else '') + vocab[int(o)] for i, o in enumerate(islice(new, n)))
+    whole = codecs.getincrementaldecoder('utf-8')('replace') # Chapter 17: a token may end in a character
+    return (whole.decode(o.encode('utf-8', 'surrogateescape')) for o in pieces)

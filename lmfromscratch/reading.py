@@ -81,9 +81,8 @@ def show_pointer(model, vocab:Vocab, text, # The model has read all of it; what 
 def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=False):
     "Yield log-probabilities and targets of one segment after the other; `learn` changes `model` in between"
     weights, state = [p for p in model.parameters() if p.requires_grad], None
-    batches = segments(rows, segment)
     if learn: learn.start(weights)
-    for i, (x, y) in enumerate(tqdm(batches, disable=not progress, leave=False)):
+    for i, (x, y) in enumerate(tqdm(batches := segments(rows, segment), disable=not progress, leave=False)):
         with (OutputInputs(model) if cache else nullcontext() as inputs, torch.set_grad_enabled(bool(learn)),
               torch.backends.cudnn.flags(enabled=not learn)): # cuDNN has no gradients in evaluation
             logits, state = unroll_all(model, x, state)
@@ -94,6 +93,7 @@ def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=Fals
                                 f"{learn.lr} is too high. The model that was given is as it was.")
         logp = logits.detach().float().log_softmax(-1)      # (streams, segment, vocab_sz)
         yield cache.mix(logp, inputs.take(x.shape[1]), y) if cache else logp, y
+        model.absorb(x, y)
         if not learn or i+1 == len(batches): continue
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         with torch.no_grad(): learn.step(weights, grads)

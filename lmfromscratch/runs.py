@@ -56,7 +56,7 @@ class CharLSTM(LM):
 
 # %% ../nbs/12_runs.ipynb #311abde1
 class EndlessStreams:
-    "Streams over a text that has no end: `batch(step)` goes on where `batch(step-1)` ended"
+    "Streams over a text bent into a ring: `batch(step)` continues where `batch(step-1)` ended"
     def __init__(self,
                  ids:torch.Tensor, # Running ids, `(n_tokens,)`, of any integer type
                  bs:int,           # Streams side by side

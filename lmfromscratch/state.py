@@ -64,8 +64,8 @@ class LM(nn.Module):
         return output
 
     def reset(self): self.h = None # Forget
-
     # The rest is for later chapters
+    def absorb(self, x, y): pass # What was scored, where a text is read on: counts may grow
     classes = {}        # Every model by its name
     config = {}         # What the constructor was given, as JSON can hold it
     n_context = None    # Tokens that it can look back; None: all

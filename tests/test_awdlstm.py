@@ -129,3 +129,43 @@ def test_a_dropped_layer_keeps_no_masked_weight():
     twin = deepcopy(layer).eval()
     x = torch.randn(2, 3, 4)
     assert torch.equal(twin(x)[0], layer.eval()(x)[0])
+
+
+def fitted(epochs, *cbs):
+    set_seed(0)
+    learn = lm_learner(numbers(), a_model(), cbs=cbs)
+    with learn.no_bar(), learn.no_logging(), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        learn.fit(epochs, 1e-2)
+    return learn, [str(o.message) for o in said if 'NTASGD' in str(o.message)]
+
+
+def test_the_trigger_looks_at_the_validation_loss():
+    "Not at the accuracy, which stands beside it in the recorder and rises where the loss falls"
+    learn, _ = fitted(4, NTASGD(1))
+    assert learn.ntasgd.losses == history(learn).valid_loss.tolist()
+
+
+@pytest.mark.parametrize('n, epochs', [(5, 1), (5, 7), (1, 3)])
+def test_averaging_that_can_never_begin_is_said(n, epochs):
+    learn, said = fitted(epochs, NTASGD(n))
+    assert learn.ntasgd.start is None
+    [message] = said
+    assert f'in epoch {n+3} of a fit at the earliest, and this one ends after {epochs}' in message
+
+
+def test_averaging_that_can_begin_is_silent():
+    class Worse(NTASGD):
+        def after_epoch(self):
+            self.losses.append(len(self.losses)) # Each loss is worse than the one before
+            if self.start is None and is_stuck(self.losses, self.n): self.begin()
+    learn, said = fitted(4, Worse(1))
+    assert said == [] and learn.worse.start == 3 and learn.worse.mean
+
+
+def test_lr_find_needs_no_averaging():
+    learn = lm_learner(numbers(), a_model(), cbs=NTASGD())
+    with warnings.catch_warnings(record=True) as said, learn.no_bar(), learn.no_logging():
+        warnings.simplefilter('always')
+        learn.lr_find(num_it=5, show_plot=False)
+    assert not [o for o in said if 'NTASGD' in str(o.message)]

@@ -1,4 +1,4 @@
-"The export of chapter 16: equality for all models, the files, the dice in JavaScript, the newer exporter"
+"The export of chapter 19: equality for all models, the files, the dice in JavaScript, the newer exporter"
 import hashlib
 import json
 import math

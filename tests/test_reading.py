@@ -210,7 +210,7 @@ def test_score_command_reads_the_text_once_a_row(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(LMModel7, "unroll", counted)
     score_command("model7", tmp_path/"words.txt", cache=True, dynamic=True)
     assert sum(seen) == 4 * (len(words.encode(text)) - 1)
-    out = {o.split()[0]: float(o.split()[-3]) for o in capsys.readouterr().out.splitlines()[2:]}
+    out = {o.split()[0]: float(o.split()[-4]) for o in capsys.readouterr().out.splitlines()[2:]}
     close(out["cache"], cache_score(model, words, text, 10., .5, 1000).nats["cache"], eps=1e-4)
     close(out["dynamic"], dynamic_score(model, words, text, .05, 16).nats["dynamic"], eps=1e-4)
 

@@ -1,6 +1,7 @@
 "The site as its readers meet it: links, outputs, contrast, search, weight, and nothing from another host"
 import ast
 import json
+import math
 import os
 import re
 import subprocess
@@ -205,8 +206,11 @@ def test_home_quotes_the_chapters():
     assert len(figures) > 12
     for figure, nb in figures:
         assert figure in outputs(nb), f"index.ipynb quotes {figure}, which {nb} does not print"
-    verses = re.search(r"15_verses.*?is at (\d\.\d+)\.", text).group(1)
-    assert verses in outputs("15_verses.ipynb")
+    for row, _ in rows: # Shakespeare has a byte for each character
+        nats, bits = re.findall(r"\b\d\.\d+\b", row)[-2:]
+        assert abs(float(bits) - float(nats)/math.log(2)) < 0.008, row
+    verses = re.search(r"16_verses.*?is at (\d\.\d+)\.", text).group(1)
+    assert verses in outputs("16_verses.ipynb")
     by_chapters = "\n".join(outputs(p.name) for p in chapters)
     for line in re.findall(r"^- \*\*.*", text, re.M):
         for o in re.findall(r"\b\d\.\d{3}\b", line): assert o in by_chapters, line

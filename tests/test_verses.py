@@ -1,4 +1,4 @@
-"Verses of chapter 15: padding that changes nothing, runs, and what users get wrong"
+"Verses of chapter 16: padding that changes nothing, runs, and what users get wrong"
 import json
 import sys
 from dataclasses import replace

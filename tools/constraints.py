@@ -20,7 +20,8 @@ header = """\
 def requirements():
     "What settings.ini asks for, and the one version of torch that is tested"
     cfg = settings()
-    keys = ("requirements", "dev_requirements", "bible_requirements", "web_requirements")
+    keys = ("requirements", "dev_requirements", "bible_requirements", "tokens_requirements",
+            "web_requirements")
     lines = "\n".join(cfg[o] for o in keys).splitlines()
     return [o.strip() for o in lines if o.strip()] + [torch]
 

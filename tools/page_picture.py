@@ -1,4 +1,4 @@
-"Take the picture of the page that chapter 16 shows: what the page writes there must be what Python writes"
+"Take the picture of the page that chapter 19 shows: what the page writes there must be what Python writes"
 import argparse
 import shutil
 import sys

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['commands', 'parse_models', 'parser_of', 'course_command', 'given', 'changed_recipe', 'known_text', 'train_command',
-           'train_and_report', 'print_scores', 'resume_command', 'run_with_text', 'score_command', 'ids_of_text',
-           'sample_command', 'export_command', 'page_command', 'serve_command', 'lmfs']
+           'begin_together', 'in_group', 'train_together', 'check_counts', 'mixed', 'report_mixture',
+           'train_and_report', 'print_scores', 'resume_command', 'is_done', 'run_with_text', 'check_text',
+           'score_command', 'ids_of_text', 'sample_command', 'export_command', 'page_command', 'serve_command', 'lmfs']
 
 # %% ../../nbs/engine/cli.ipynb #ab0ab8a9
 import argparse
@@ -117,6 +118,7 @@ def known_text(text:Path, verses:bool=False) -> str|Path: # For `new_run`
 def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a known text; bible: by verses
                   model:str=None,    # rnn, gru, lstm, tutorial, gpu or verses; default: lstm, or verses
                   verses:bool=False, # Each line of the text is a verse, and begins from an empty past
+                  tokens:str='chars',# chars, words, words:5000 or bpe:1000: so many, with 256 for the bytes
                   minutes:float=None,# Time to train; default: 3, or 10 for verses
                   steps:int=None,    # Batches to train on, instead of minutes
                   out:str=None,      # New folder for the run; default: runs/ and the name of the text
@@ -125,16 +127,20 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
                   dropout:float=None,# Share of zeros, from 0 up to 1
                   lr:float=None,     # Highest learning rate
                   bs:int=None,       # Streams of text side by side
-                  sl:int=None,       # Characters of each stream in a batch
+                  sl:int=None,       # Tokens of each stream in a batch
                   residual:bool=None,# gru: add its input to a layer's output; default: from 3 layers on
                   valid:float=0.1,   # Share that is held out: the end of the text, or some of the verses
                   seed:int=0,        # Seeds weights and dropout
-                  threads:int=None,  # Threads; default: one for each core, 8 at most
+                  processes:int=1,   # Processes that share the rows; torchrun starts its own
+                  threads:int=None,  # Threads of each process; default: one for each core, 8 at most
                   precision:str='auto', # float32, bfloat16, or auto: what is faster here
                   device:str='cpu',  # cpu or cuda
+                  count:int=None,   # Also mix the model with counts of sequences of so many characters
+                  mix:float=None,   # Share of the counts in the mixture; default: 0.3, or 0.5 for verses
                   quiet:bool=False): # Print no progress
     "Train a model on a text, by the clock"
-    from lmfromscratch.engine.runs import new_run
+    from lmfromscratch.engine.processes import joined
+    check_counts(count, mix)
     bf16 = dict(auto=None, float32=False, bfloat16=True)
     if precision not in bf16: raise ValueError(f"--precision: {precision!r} is none of {', '.join(bf16)}.")
     args = dict(n_hidden=hidden, n_layers=layers, dropout=dropout, residual=residual)
@@ -143,52 +149,134 @@ def train_command(text:Path=Path('shakespeare'), # Text file, or the name of a k
     recipe = changed_recipe(model, args, lr=lr, bs=bs, sl=sl)
     if minutes is None and steps is None: minutes = 10. if verses else 3.
     if out is None: out = f'runs/{text.stem}'
-    run = new_run(known_text(text, verses), out, recipe, kind='verses' if verses else 'text', minutes=minutes,
-                  steps=steps, valid=valid, seed=seed, threads=threads, device=device, bf16=bf16[precision])
-    train_and_report(run, quiet)
+    how = dict(recipe=recipe, kind='verses' if verses else 'text', tokens=tokens, minutes=minutes,
+               steps=steps, valid=valid, seed=seed, threads=threads, device=device,
+               bf16=bf16[precision])
+    with joined() as group: # Of one, unless torchrun has started us
+        if group.size == processes == 1:
+            from lmfromscratch.engine.runs import new_run
+            run = new_run(known_text(text, verses), out, **how)
+            # Before the training, so that a text that is too short for the counts is found now
+            mixture = mixed(run.model, run, count, mix) if count else None
+            train_and_report(run, quiet)
+            if count: report_mixture(mixture, run)
+            return
+        if count:
+            raise ValueError("--count mixes in one process: train without it, then `lmfs score RUN --count`.")
+        how |= dict(processes=processes if group.size == 1 else group.size)
+        group.by_first(lambda: begin_together(known_text(text, verses), out, how))
+        if group.size > 1: train_together(group, out, None, quiet)
+        else: in_group(processes, out, None, quiet)
+
+def begin_together(text, out, how):
+    "Make the folder of a run that several processes will open; after a fault it's there already"
+    from lmfromscratch.engine.run_files import read_settings
+    from lmfromscratch.engine.runs import new_run, planned
+    if int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)) and (Path(out)/'run.json').is_file():
+        s, here = planned(text, **how)[0], read_settings(out)
+        if s == replace(here, bf16=s.bf16): return # Ours
+    new_run(text, out, **how)
+
+def in_group(n:int, folder, minutes, quiet): # As for `train_together`
+    "Train a run in `n` new processes"
+    from lmfromscratch.engine.processes import launch
+    sys.exit(launch(n, train_together, str(folder), minutes, quiet))
+
+def train_together(group, folder:str, minutes:float|None, quiet:bool):
+    "What each process of a group does with a run; the first one scores it and speaks"
+    from lmfromscratch.engine.runs import open_run
+    run = open_run(folder, minutes=minutes, group=group)
+    if not run.group.by_first(lambda: run.finished): return train_and_report(run, quiet)
+    if group.rank == 0: raise ValueError(is_done(run))
+
+def check_counts(count, mix):
+    "Complain about `--count` and `--mix`"
+    from lmfromscratch.engine.counts import check_order
+    if mix is not None and count is None: raise ValueError("--mix is for --count: add it.")
+    if count is not None: check_order(count)
+    if mix is not None and not 0 <= mix <= 1:
+        raise ValueError(f"--mix, the share of the counts, must be in [0, 1], not {mix}.")
+
+def mixed(model, run, count, mix):
+    "`model` and the counts of what `run` trains on"
+    from lmfromscratch.mixing import with_counts
+    return with_counts(model, run.data.train, count, mix, live=True)
+
+def report_mixture(mixture, run):
+    "Score and save"
+    from lmfromscratch.engine.models import save_lm
+    counts, share = mixture.members[1], mixture.weights[1].item()
+    table = run.scores(mixture, run.data.share(run.step))
+    save_lm(mixture, run.vocab, run.folder/'mixture', **run.about(), valid=table.nats.to_dict())
+    print(f"\nMixed with counts of sequences of {counts.n}, which have {share:.2g} of the weight:")
+    print_scores(table, run.data.bytes_per_token(run.data.share(run.step)))
+    print(f"The mixture is in {run.folder/'mixture'}, and in its file the text that was counted.")
 
 def train_and_report(run, quiet=False):
     "Train `run`, print what it is and what came out; a signal that asks for an end is the exit status"
     from lmfromscratch.engine.models import n_params
+    from lmfromscratch.engine.processes import alone
     s = run.settings
     budget = f"{s.minutes:g} minutes" if s.minutes else f"{s.steps:,} steps"
-    print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {s.threads} threads, "
-          f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
-    print(f"Characters of {len(s.vocab)} kinds; held out: {run.data.told}; folder {run.folder}", flush=True)
+    hands = f"{s.processes} processes of {s.threads} threads" if s.processes > 1 else f"{s.threads} threads"
+    if run.group.rank == 0:
+        print(f"{s.model} with {n_params(run.model):,} weights, {budget}, {hands}, "
+              f"{'bfloat16' if s.bf16 else 'float32'}, seed {s.seed}")
+        print(f"{run.data.unit.capitalize()} of {len(run.vocab)} kinds; held out: {run.data.told}; "
+              f"folder {run.folder}", flush=True)
     run.train(progress=not quiet)
+    if run.group.rank: return
+    run.group = alone # The first process does the rest
     if run.done < 1:
         run.write()
         sys.exit(0 if run.stopped == signal.SIGINT else 128 + run.stopped)
     speed = run.about()['characters'] / run.seconds
     part, whole = [run.data.to_score(o).numel() for o in (run.data.share(run.step), None)]
-    some = (f"the first {part:,} of the {whole:,} characters held out (`lmfs score {run.folder}` takes "
+    some = (f"the first {part:,} of the {whole:,} {run.data.unit} held out (`lmfs score {run.folder}` takes "
             "them all)")
-    print(f"{run.step:,} steps in {run.seconds:.0f} s, {speed:,.0f} characters a second. "
+    print(f"{run.step:,} steps in {run.seconds:.0f} s, {speed:,.0f} {run.data.unit} a second. "
           f"Scoring {'what was held out' if part == whole else some} ...", flush=True)
-    print_scores(run.finish(progress=not quiet and sys.stderr.isatty()))
+    table = run.finish(progress=not quiet and sys.stderr.isatty())
+    print_scores(table, run.data.bytes_per_token(run.data.share(run.step)))
     print(f"\n{run.sample(300, seed=0).strip()}\n\nModel, losses, plot and samples are in {run.folder}.")
 
-def print_scores(table): print(table.to_string(float_format='{:.4f}'.format))
+def print_scores(table, n_bytes): # How many bytes of text a target stands for, in the mean
+    table.insert(table.columns.get_loc('bits') + 1, 'bits_per_byte', table.bits/n_bytes)
+    print(table.to_string(float_format='{:.4f}'.format))
 
 # %% ../../nbs/engine/cli.ipynb #d3a99890
 def resume_command(run:Path=Path('runs/shakespeare'), # Folder of a run
                    minutes:float=None,   # Another budget, with the time that was spent already
+                   processes:int=None,   # Processes that share the rows; default: as many as before
                    quiet:bool=False):    # Print no progress
     "Continue a run that was stopped"
     from lmfromscratch.engine.models import folder_lock
     from lmfromscratch.engine.run_files import read_settings
-    read_settings(run) # Is there a run?
-    with folder_lock(run):
-        opened = run_with_text(run, minutes)
-        if opened.finished:
-            raise ValueError(f"{run} is done. Its {opened.step:,} steps took {opened.seconds/60:.1f} "
-                             "minutes: give it more in all with --minutes.")
-        train_and_report(opened, quiet)
+    from lmfromscratch.engine.processes import joined
+    with joined() as group: # Of one, unless torchrun has started us
+        if group.size > 1: return train_together(group, run, minutes, quiet)
+        n = processes or read_settings(run).processes # Is there a run?
+        with folder_lock(run):
+            if n > 1: check_text(run)
+            else:
+                opened = run_with_text(run, minutes)
+                if opened.finished: raise ValueError(is_done(opened))
+                return train_and_report(opened, quiet)
+        in_group(n, run, minutes, quiet)
+
+def is_done(run):
+    return (f"{run.folder} is done. Its {run.step:,} steps took {run.seconds/60:.1f} minutes: give it more "
+            "in all with --minutes.")
 
 def run_with_text(run:Path, minutes=None): # As for `open_run`
     "A run whose text is where it was; else what can be done"
-    from lmfromscratch.engine.run_files import read_settings
     from lmfromscratch.engine.runs import open_run
+    check_text(run)
+    return open_run(run, minutes=minutes)
+
+def check_text(run:Path):
+    "Complain if the text of a run is not where it was, and say what can be done"
+    from lmfromscratch.engine.run_files import read_settings
     from lmfromscratch.engine.texts import corpora
     source = read_settings(run).source
     if source is None:
@@ -197,12 +285,13 @@ def run_with_text(run:Path, minutes=None): # As for `open_run`
     if source not in ('bible', *corpora) and not Path(source).is_file():
         raise FileNotFoundError(f"There is no file {source} any more, the text of {run}. "
                                 "Put it back there; or name another, if it is to be scored.")
-    return open_run(run, minutes=minutes)
 
 # %% ../../nbs/engine/cli.ipynb #9a3d9839
 def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a saved model
                   text:Path=None,  # Text file or name of a known text; default: what the run held out
                   window:int=256,  # Tokens in a window
+                  count:int=None, # Also mixed with counts of what it was trained on, of sequences of so many
+                  mix:float=None,  # Share of the counts; default: 0.3, or 0.5 for verses
                   cache:bool=False,# Also with a cache of what was read
                   dynamic:bool=False, # Also with a gradient step after each segment
                   theta:float=None,# Sharpness of --cache; default: 10 for words, 0.6 for characters
@@ -210,15 +299,17 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
                   memory:int=None, # Tokens that --cache looks back; default: 1000 words, 2000 characters
                   rate:float=None, # Learning rate of --dynamic; default: 0.05 for words, 0.002 for characters
                   segment:int=None): # Tokens in a segment of --dynamic; default: 16 words, 32 characters
-    "Nats, bits and perplexity of a text, by token"
+    "Nats, bits and perplexity of a text, by token; and bits per byte, which other tokens have as well"
+    import pandas as pd
     from lmfromscratch.engine.places import open_model
-    from lmfromscratch.engine.scoring import score
+    from lmfromscratch.engine.scoring import bytes_per_token, score
     from lmfromscratch.reading import Cache, LearnRMS, LearnSGD, reading_score, reading_table
     from lmfromscratch.verses import score_verses
     for flag, on, options in (('--cache', cache, dict(theta=theta, share=share, memory=memory)),
                               ('--dynamic', dynamic, dict(rate=rate, segment=segment))):
         name = next(iter(given(options)), None)
         if name and not on: raise ValueError(f"--{name} is for {flag}: add it.")
+    check_counts(count, mix)
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if text is None and opened.kind != 'run':
@@ -228,17 +319,25 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
     if (cache or dynamic) and opened.kind == 'exported':
         raise ValueError(f"--cache and --dynamic look into a model, and {run} is an exported one: "
                          "name the run that it is from.")
+    if count and opened.kind != 'run':
+        raise ValueError(f"--count counts what a run was trained on, and {run} is none: name the folder of "
+                         "one.")
+    trained = run_with_text(run) if text is None or count else None
     if text is None:
-        trained = run_with_text(run)
         print(f"{trained.settings.source}, held out: {trained.data.told}")
         ids = trained.data.to_score()
     else: ids = ids_of_text(opened, text)
     shown = sys.stderr.isatty()
-    if opened.of_verses: return print_scores(score_verses(model, ids, progress=shown))
-    table = score(model, vocab, ids, window, progress=shown)
-    def read(name, **how): # Each row costs one reading of the text
-        t = reading_table(model, vocab, ids, progress=shown, **how)
-        table.loc[name] = reading_score({name: t}, vocab).loc[name]
+    n_bytes = bytes_per_token(vocab, ids)
+    models = {'': model} | ({', counts': mixed(model, trained, count, mix)} if count else {})
+    whole = score_verses if opened.of_verses else lambda m, ids, **kw: score(m, vocab, ids, window, **kw)
+    tables = {name: whole(m, ids, progress=shown) for name, m in models.items()}
+    table = pd.concat([t.set_axis(t.index + name) for name, t in tables.items()])
+    if opened.of_verses: return print_scores(table, n_bytes)
+    def read(how_named, **how): # Each row costs one reading of the text
+        for name, m in models.items():
+            t = reading_table(m, vocab, ids, progress=shown, **how)
+            table.loc[how_named+name] = reading_score({'': t}, vocab).loc['']
     if cache:
         how = dict(theta=0.6, weight=0.1, window=2000)
         if vocab.sep: how = dict(theta=10., weight=0.5, window=1000)
@@ -249,7 +348,7 @@ def score_command(run:Path=Path('runs/shakespeare'), # Folder of a run, or a sav
         if vocab.sep: learn, how = LearnSGD, dict(lr=0.05, segment=16)
         how |= given(dict(lr=rate, segment=segment))
         read('dynamic', learn=learn(how['lr']), segment=how['segment'])
-    print_scores(table)
+    print_scores(table, n_bytes)
 
 def ids_of_text(opened, text:Path):
     "The ids of a text to score, of verses a list; prints how many, and if the model knows them"
@@ -269,7 +368,7 @@ def ids_of_text(opened, text:Path):
 # %% ../../nbs/engine/cli.ipynb #62030c44
 def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved model, or a folder of them
                    prompt:str=None,          # Text to continue; default: a number, a new line, or <
-                   n:int=None,               # Tokens to write; default: 60 words, 500 characters, a verse
+                   n:int=None,               # Tokens to write; default: 500, or 60 words, 200 pairs, a verse
                    temperature:float=0.7,    # Below 1 safer, above 1 wilder; 0: always the likeliest token
                    top_k:int=None,           # Only the k likeliest tokens
                    top_p:float=None,         # Only the likeliest tokens that together reach this probability
@@ -278,11 +377,13 @@ def sample_command(run:Path=Path('runs/course'), # Folder of a run, a saved mode
     "Let a saved model continue a prompt"
     from lmfromscratch.engine.places import open_model
     from lmfromscratch.generate import generate, stream
+    from lmfromscratch.tokens import ByteVocab
     if seed is not None and not 0 <= seed < 2**63: raise ValueError("--seed must be from 0 to 2**63 - 1.")
     opened = open_model(run)
     model, vocab = opened.model, opened.vocab
     if prompt is None: prompt = opened.prompt
-    if n is None: n = 600 if opened.of_verses else 60 if vocab.sep else 500
+    long = 200 if isinstance(vocab, ByteVocab) else 500
+    if n is None: n = 600 if opened.of_verses else 60 if vocab.sep else long
     settings = dict(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if opened.of_verses:
         from lmfromscratch.verses import write_verses

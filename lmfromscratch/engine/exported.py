@@ -28,6 +28,7 @@ from ..export import (onnx_session, run_session, share_weights, shrink_weights,
 from ..generate import generate_ids, prompt_ids
 from ..regularize import logits_of
 from ..state import LM
+from ..tokens import ByteVocab
 
 # %% ../../nbs/engine/exported.ipynb #expcheck
 def _open_graph(data, what, threads=1):
@@ -66,8 +67,9 @@ def check_graph(graph,    # `onnx.ModelProto`, fp32
 # %% ../../nbs/engine/exported.ipynb #expvocab
 def vocab_json(vocab:Vocab, # Of characters or words
                special=None # Tokens that are no text; None: the empty one, and those like '<pad>'
-              ) -> dict: # `chars` or `words`, `special` (token -> id), `sep`
+              ) -> dict: # `chars` or `words`, `special` (token -> id), `sep`; of a `ByteVocab`, `made_of`
     "A vocabulary as a page reads it"
+    if isinstance(vocab, ByteVocab): return vocab.to_dict() | dict(special={}, sep='') # What is typed is text
     if special is None: special = [o for o in vocab if re.fullmatch(r'(<\w+>)?', o)]
     ids = {o: int(vocab.encode([o])[0]) for o in special}
     rest = [o for o in vocab if o not in ids]
@@ -77,6 +79,7 @@ def vocab_json(vocab:Vocab, # Of characters or words
 def vocab_from_json(d:dict # As from `vocab_json`
                    ) -> Vocab:
     "The vocabulary, each token at its id"
+    if 'kind' in d: return read_vocab(d)
     tokens = list(d['chars'] if 'chars' in d else d['words'])
     for token, i in sorted(d['special'].items(), key=lambda o: o[1]): tokens.insert(i, token)
     return read_vocab(dict(tokens=tokens, sep=d['sep']))
@@ -256,6 +259,9 @@ def export_onnx(model:LM,           # Any model of chapter 03 or later, or one l
     if not isinstance(model, LM):
         raise UnfitModel(f"{type(model).__name__} has no unroll(x, state): export_onnx takes recurrent "
                          "models, those of chapter 03 and later.")
+    if not all(o.is_floating_point() for o in model.parameters()):
+        raise UnfitModel(f"{type(model).__name__} looks up counts in tables, which no graph holds: export "
+                         "the network alone.")
     check_vocab(model, vocab)
     for o in prompts: prompt_ids(model, vocab, o)
     folder, plain = writable_folder(folder), without_loop(model)

@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 import lmfromscratch
 from ..data import Vocab
 from ..state import LM, as_lm
+from ..tokens import ByteVocab
 
 # %% ../../nbs/engine/models.ipynb #a3f1c88a
 class ModelFileError(ValueError):
@@ -152,7 +153,7 @@ def model_on_meta(cls:type,   # A model
         raise ValueError(f"{cls.__name__} can't be made with {str(config)[:200]}: {str(e)[:200]}") from e
 
 _dtypes = dict(F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16,
-               U8=torch.uint8, I64=torch.int64)
+               U8=torch.uint8, I32=torch.int32, I64=torch.int64)
 
 def check_tensors(file:Path, # Of safetensors
                   want:dict  # Name -> tensor, as on the meta device; the same one may have two names
@@ -196,9 +197,13 @@ def save_lm(model:nn.Module, # Any model of the course
     _sync_folder(weights.parent)
     return weights
 
-def read_vocab(d:dict # As `Vocab.to_dict` makes it, or somebody else
+def read_vocab(d:dict # As `to_dict` of a vocabulary makes it, or somebody else
               ) -> Vocab:
-    "A vocabulary from JSON, its types checked"
+    "A vocabulary of any kind from JSON, its types checked"
+    if 'kind' in d:
+        if not isinstance(d['made_of'], list) or not all(isinstance(o, str) for o in d['made_of']):
+            raise TypeError("made_of must be a list of strings")
+        return ByteVocab.from_dict(d)
     if not isinstance(d['tokens'], list) or not all(isinstance(o, str) for o in (*d['tokens'], d['sep'])):
         raise TypeError("tokens must be a list of strings, and sep a string")
     return Vocab.from_dict(d)

@@ -12,12 +12,15 @@ import torch
 from torch import nn
 
 from ..data import Vocab
-from .loaders import TextTooShort, distinct_chars
-from .scoring import score, segments, token_logps
+from .any_tokens import learn_vocab, token_kind
+from .loaders import TextTooShort
+from .processes import alone
+from .scoring import bytes_per_token, score, segments, token_logps
 from .texts import (bible_verses, check_memory, corpora, corpus, download_corpus,
                                          verse_lines)
 from ..generate import generate
 from ..runs import EndlessStreams, text_recipes
+from ..tokens import ByteVocab
 from ..verses import (VerseBatches, never_pad, score_verses, split_verses, verse_ids,
                                   verse_recipe, verse_vocab, write_verses)
 
@@ -25,6 +28,7 @@ from ..verses import (VerseBatches, never_pad, score_verses, split_verses, verse
 class RunData:
     "What a run reads; a subclass names its kind, as in `class RunningText(RunData, kind='text')`"
     kinds = {}   # Every class by the name of its kind
+    unit = 'characters' # What a token is, for messages
     carry = True # Do the rows of a batch go on where those of the batch before ended?
 
     def __init_subclass__(cls, kind:str, **kwargs):
@@ -34,11 +38,15 @@ class RunData:
     @staticmethod
     def check(s): pass # Complain about `RunSettings` that this kind can't be read with
     @staticmethod
-    def vocab_of(s): return Vocab(s.vocab, sep='') # By `RunSettings` alone, without the text
+    def vocab_of(s): # By `RunSettings` alone, without the text
+        kind, _ = token_kind(s.tokens)
+        return Vocab(s.vocab, sep='') if kind == 'chars' else ByteVocab.kinds[kind](s.vocab)
     def batch(self, step:int) -> tuple: return self.batches.batch(step)
     def characters(self, step:int) -> int: return self.batches.characters(step)
     def prepare(self, model:nn.Module) -> nn.Module: return model
     def samples(self, model, **kwargs) -> str: return self.sample(model, 500, **kwargs)
+    def bytes_per_token(self, longest=None) -> float: # Of `to_score(longest)`
+        return bytes_per_token(self.vocab, self.to_score(longest))
     def share(self, step:int) -> int: # Characters that are scored after so many steps
         return max(200_000, self.characters(step)//10)
 
@@ -49,18 +57,28 @@ def data_kind(name:str) -> type: # Such as 'text'
 
 # %% ../../nbs/engine/run_data.ipynb #rd000008
 class RunningText(RunData, kind='text'):
-    "Characters of a text, read as streams without end; the end of the text is held out"
+    "Tokens of a text, read as streams without end; the end of the text is held out"
     recipe = text_recipes['lstm']
     def __init__(self, text:str, s): # `RunSettings`
         self.vocab = self.vocab_of(s)
-        self.ids = self.vocab.encode(text, small=True)
-        self.cut = int(len(self.ids) * (1-s.valid))
+        if isinstance(self.vocab, ByteVocab): # The text is cut where it is for characters
+            parts = [self.vocab.encode(o, small=True) for o in self.parts(text, s)]
+            self.ids, self.cut = torch.cat(parts), len(parts[0])
+        else:
+            self.ids = self.vocab.encode(text, small=True)
+            self.cut = int(len(self.ids) * (1-s.valid))
         if len(self.ids) - self.cut < 2:
-            raise TextTooShort(f"valid={s.valid:g} of {len(self.ids):,} characters leaves none to predict: "
+            raise TextTooShort(f"valid={s.valid:g} of {len(text):,} characters leaves none to predict: "
                                "keep more for validation.")
         self.batches = EndlessStreams(self.ids[:self.cut].to(s.device), s.bs, s.sl)
         self.told = f"the last {len(self.ids)-self.cut:,} of {len(self.ids):,}"
-        self.prompt = '\n' if '\n' in s.vocab else s.vocab[0]
+        if s.tokens != 'chars': self.unit = 'tokens'
+        self.prompt = '\n' if '\n' in self.vocab else self.vocab[0]
+
+    @staticmethod
+    def parts(text, s): # To train on, and held out
+        n = int(len(text) * (1-s.valid))
+        return text[:n], text[n:]
 
     @property
     def train(self): return self.ids[:self.cut].long()
@@ -69,19 +87,35 @@ class RunningText(RunData, kind='text'):
 
     @staticmethod
     def read(text:str|Path): # As for `corpus`: a name, a path, or the text itself
+        if not isinstance(text, (str, Path)):
+            raise ValueError(f"Running text is a string, a name or a path, not a {type(text).__name__}: join "
+                             "its parts, and name the tokens, as in new_run(text, folder, tokens='words').")
         check_memory(text)
         chars = corpus(text)
         if chars == str(text): return chars, None
         return chars, text if text in corpora else str(Path(text).absolute())
 
     @staticmethod
-    def remember(text, s): return dict(vocab=tuple(distinct_chars(text)))
+    def remember(text, s): # Merges and words are learned from what is trained on; characters from all
+        learned = text if s.tokens == 'chars' else RunningText.parts(text, s)[0]
+        vocab = learn_vocab(learned, s.tokens)
+        return dict(vocab=tuple(vocab if s.tokens == 'chars' else vocab.made_of))
 
-    def look(self, model): # At the first 32,768 tokens as sixteen streams
+    @staticmethod
+    def check(s):
+        RunData.vocab_of(s)
+        if not s.bs % s.processes: return
+        fewer, more = s.bs//s.processes*s.processes, -(-s.bs//s.processes)*s.processes
+        raise ValueError(f"{s.bs} streams can't be shared equally among {s.processes} processes: take "
+                         f"bs={fewer or more}{f' or {more}' if fewer else ''}, or "
+                         f"{', '.join(str(o) for o in range(1, s.bs+1) if s.bs % o == 0)} processes.")
+
+    def look(self, model, group=alone): # At the first 32,768 tokens as sixteen streams
         ids = self.to_score(32_769)
         bs = max(1, min(16, (len(ids)-1)//256))
         n = (len(ids)-1)//bs
-        return -token_logps(model, segments(ids.unfold(0, n+1, n)[:bs], 256))[0].mean().item()
+        rows = ids.unfold(0, n+1, n)[group.rows(bs)]
+        return group.mean(-token_logps(model, segments(rows, 256) if len(rows) else [])[0])
 
     def to_score(self, longest=None): return self.ids[self.cut:][:longest]
 
@@ -108,6 +142,8 @@ class Verses(RunData, kind='verses'):
 
     @staticmethod
     def check(s):
+        if s.tokens != 'chars':
+            raise ValueError(f"Verses are read by characters, not by tokens={s.tokens!r}: leave it out.")
         if s.vocab[0] != '' or not isinstance(s.prompt, str) or not set(s.prompt) <= {*s.vocab}:
             raise ValueError("Verses need the empty token as the first, and a prompt of known characters.")
 
@@ -126,8 +162,11 @@ class Verses(RunData, kind='verses'):
 
     def prepare(self, model): return never_pad(model)
 
-    def look(self, model): # At about 250 of the verses held out
-        return score_verses(model, self.valid[::max(1, len(self.valid)//250)]).nats.item()
+    def look(self, model, group=alone): # At about 250 of the verses held out
+        verses = self.valid[::max(1, len(self.valid)//250)]
+        mine = verses[group.rows(len(verses))]
+        batches = VerseBatches(mine, 16_384, pool=len(mine)) if len(mine) else []
+        return group.mean(-token_logps(model, batches, carry=False)[0])
 
     def to_score(self, longest=None): # As many verses as that many characters hold, one at least
         n = None if longest is None else max(1, (self.valid.lengths.cumsum(0) <= longest).sum())

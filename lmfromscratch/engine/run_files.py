@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..data import Vocab
+from .any_tokens import token_kind
 from .models import (ModelFileError, check_tensors, described, load_lm, model_class,
                                          model_files, model_on_meta, write_whole)
 from .run_data import data_kind
@@ -32,21 +33,23 @@ class RunSettings(TextRecipe):
     valid:float=0.1       # Share that is kept for validation: the end of the text, or some verses
     seed:int=0            # Seeds weights and dropout
     split_seed:int=0      # Decides which verses are kept
-    threads:int|None=None # Threads that share the rows; None: as many as there are cores, 8 at most
+    processes:int=1       # Processes that share the rows; another number may resume
+    threads:int|None=None # Threads of each that share its rows; None: one for each core, 8 at most
     bf16:bool|None=False  # Train in bfloat16; None: if it can be done here, and faster
     device:str='cpu'      # Where the model is
     kind:str='text'       # Kind of the data, a name in `RunData.kinds`
     source:str|None=None  # Name or path of the text
     sha256:str=''         # Of the text
     prompt:str|None=None  # What each verse begins with
-    vocab:tuple=()        # Tokens
+    tokens:str='chars'    # 'chars', 'words', 'words:5000' or 'bpe:1000'
+    vocab:tuple=()        # What the vocabulary is made of: characters, words, or merges
     held_out:str=''       # Places of the verses kept for validation
 
 # name -> lowest and highest value, and if the lowest itself is meant
 _ranges = dict(minutes=(0, 1e9, False), steps=(1, 2**53, True), bs=(1, 2**31, True), sl=(1, 2**31, True),
                lr=(0, math.inf, False), wd=(0, math.inf, True), clip=(0, math.inf, False),
                warmup=(0, 1, True), forget=(0, 1, True), valid=(0, 1, False), seed=(0, 2**63, True),
-               split_seed=(0, 2**63, True), threads=(1, 257, True))
+               split_seed=(0, 2**63, True), threads=(1, 257, True), processes=(1, 2**16, True))
 
 def check_settings(s:RunSettings):
     "Complain about types and ranges"
@@ -66,7 +69,7 @@ def check_settings(s:RunSettings):
         raise ValueError(f"betas must be two numbers from 0 up to 1, not {str(s.betas)[:50]}.")
     if not all(isinstance(o, str) for o in s.vocab) or len(set(s.vocab)) != len(s.vocab):
         raise ValueError("The tokens of the vocabulary must be distinct pieces of text.")
-    if len(s.vocab) < 2:
+    if len(s.vocab) < 2 and token_kind(s.tokens)[0] == 'chars':
         raise ValueError("The text holds only one kind of character: there is nothing to predict.")
     if s.held_out.strip('0123456789 '): raise ValueError("held_out must be whole numbers.")
     data_kind(s.kind).check(s)
@@ -93,7 +96,7 @@ def write_settings(folder:Path, s:RunSettings):
     text = json.dumps(asdict(s), ensure_ascii=False, indent=1)
     write_whole(folder/'run.json', lambda o: o.write_text(text, 'utf-8'))
 
-def model_args(s:RunSettings) -> dict: return s.args | dict(vocab_sz=len(s.vocab))
+def model_args(s:RunSettings) -> dict: return s.args | dict(vocab_sz=len(data_kind(s.kind).vocab_of(s)))
 
 # %% ../../nbs/engine/run_files.ipynb #rfckp001
 checkpoints = 'checkpoint.safetensors', 'checkpoint-before.safetensors' # The newest first

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['no_target', 'lm_loss', 'unroll_all', 'read', 'token_logps', 'output_layer', 'OutputInputs', 'evaluate', 'text_rows',
-           'Batches', 'segments', 'windows', 'score_table', 'score', 'Perplexity']
+           'Batches', 'segments', 'windows', 'score_table', 'score', 'bytes_per_token', 'Perplexity']
 
 # %% ../../nbs/engine/scoring.ipynb #imports0
 import math
@@ -19,9 +19,11 @@ from tqdm import tqdm
 
 from ..data import TextTooShort, Vocab
 from .layers import eval_view
+from .loaders import IdRows
 from .models import UnfitModel, check_vocab
 from ..regularize import logits_of
 from ..state import LM, as_lm, state_bs
+from ..tokens import token_bytes
 
 # %% ../../nbs/engine/scoring.ipynb #reexport1
 _all_ = ['Perplexity']
@@ -191,3 +193,11 @@ def score(model,         # Any model of the course
     ways = {'stateful': segments(rows), f'windows of {window}': windows(rows[0], window)}
     return pd.concat(score_table({name: token_logps(model, batches, name == 'stateful', progress)})
                      for name, batches in ways.items()) # One by one: a long text has many log-probabilities
+
+# %% ../../nbs/engine/scoring.ipynb #scbyte00
+def bytes_per_token(vocab:Vocab, # Of any kind
+                    ids          # What is scored: ids, or `IdRows`; the first of each row is no target
+                   ) -> float:
+    "How many bytes of text a target stands for, in the mean"
+    targets = torch.cat([o[1:] for o in (ids if isinstance(ids, IdRows) else [ids])]).long().cpu()
+    return token_bytes(vocab)[targets].double().mean().item()

@@ -35,7 +35,7 @@ const cells = {LSTM: 'LSTM', GRU: 'GRU', RNN_TANH: 'RNN with tanh', RNN_RELU: 'R
 
 export function showFacts(box, {entry, about, runtime, loading, speed}) {
   const {measured: m = {}, vocab} = about, extra = Object.keys(vocab.special).length
-  const unit = vocab.sep ? 'word' : 'character'
+  const unit = vocab.kind ? 'token' : vocab.sep ? 'word' : 'character'
   const here = rows('Here', [
     ['Loaded in', `${seconds(loading.total / 1000)} (fetched ${seconds(loading.fetch / 1000)}, started ` +
       `${seconds(loading.start / 1000)})`],

@@ -6,12 +6,13 @@ import {defaultLength, exactLink, fromAddress, readSettings, toAddress} from './
 import {bits as surprise} from './sample.js'
 import {bitsShade, mostBits, roundScale, valueShade} from './shades.js'
 import {TextView} from './text.js'
-import {glyph, spoken, Vocab} from './vocab.js'
+import {readVocab} from './tokens.js'
+import {glyph, spoken} from './vocab.js'
 import {Bars, kindsOf, percent, Strips} from './why.js'
 
 const root = document.documentElement
 const formatOfPages = 'lmfromscratch page 1'
-const speeds = {character: 30, word: 8} // Tokens in a second, to read along
+const speeds = {character: 30, word: 8, token: 12} // Tokens in a second, to read along
 const perFrame = 500 // At most so many spans a frame
 const drawMs = 120 // At full speed the panel is slower than the text
 
@@ -146,7 +147,7 @@ function showProgress({done, whole}) {
 
 function ready(message) {
   about = message.about
-  vocab = new Vocab(about.vocab)
+  vocab = readVocab(about.vocab)
   loading = {...message.loading, total: performance.now() - loading.began}
   performance.mark('lmfs-ready')
   $('loading').hidden = true
@@ -397,7 +398,7 @@ function flush(most) {
       bits.push(o.bits[k])
       given.push(o.given[k])
       if (o.values) values[ids.length - 1] = o.values[k]
-      tokens.push(vocab.itos[id])
+      tokens.push(vocab.piece(id, ids.length === 1))
       marks.push(o.given[k])
     })
     last = o.last
@@ -445,12 +446,13 @@ function finish(o) {
 }
 
 function showScore(early, took) {
-  const heard = ids.map((id, i) => [vocab.itos[id], bits[i]]).filter(o => !Number.isNaN(o[1]))
+  const heard = ids.map((id, i) => [id, bits[i]]).filter(o => !Number.isNaN(o[1]))
   if (!heard.length) return $('stats').textContent = early + 'Nothing was predicted.'
   const all = heard.reduce((sum, o) => sum + o[1], 0), mean = all / heard.length
-  const characters = heard.reduce((sum, o) => sum + Array.from(o[0]).length + vocab.sep.length, 0)
+  const characters = vocab.characters(heard.map(o => o[0]))
   const pairs = [['Bits per character', (all / characters).toFixed(3)],
-    ...(vocab.sep ? [['Bits per word', mean.toFixed(3)]] : []), ['Perplexity', (2 ** mean).toFixed(2)],
+    ...(vocab.unit === 'character' ? [] : [[`Bits per ${vocab.unit}`, mean.toFixed(3)]]),
+    ['Perplexity', (2 ** mean).toFixed(2)],
     [`${vocab.unit}s predicted`, `${count(heard.length)} of ${count(ids.length)}`]]
   const figure = ([key, v]) => make('div', '', make('dt', '', key), make('dd', '', v))
   $('result').replaceChildren(...pairs.map(figure))

@@ -1,7 +1,7 @@
 // Fetches a model, checks it, and starts the engine that steps it token by token: light.js or ONNX Runtime.
 import {checkSize, fetchBytes, LoadError, readJson} from './fetch.js'
 import {Light} from './light.js'
-import {Vocab} from './vocab.js'
+import {readVocab} from './tokens.js'
 
 const formatOfModels = 'lmfromscratch onnx 1'
 
@@ -15,7 +15,7 @@ function readAbout(bytes, name) {
     if (!whole.every(o => Number.isInteger(o) && o > 0)) throw new Error('a size is missing')
     if (!['h', 'h,c'].includes(states)) throw new Error(`its states are “${states}”`)
     about.prompts ??= []
-    return [about, new Vocab(about.vocab)]
+    return [about, readVocab(about.vocab)]
   } catch (e) { throw new LoadError(`${name} does not describe a model (${e.message}).`) }
 }
 

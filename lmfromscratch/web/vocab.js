@@ -25,6 +25,8 @@ export class Vocab {
   get size() { return this.itos.length }
   get unit() { return this.sep ? 'word' : 'character' }
   tokens(text) { return this.sep ? text.split(blanks).filter(Boolean) : Array.from(text) }
+  piece(id) { return this.itos[id] }
+  characters(ids) { return ids.reduce((n, i) => n + Array.from(this.itos[i]).length + this.sep.length, 0) }
   text(ids) { return Array.from(ids, i => this.itos[i]).join(this.sep) }
 
   // The ids, and how often each unknown token occurs.
