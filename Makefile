@@ -58,7 +58,7 @@ drill: $(STAMP) ## attack runs, files, server and lmfs, for a quarter of an hour
 	@echo "Attacking: tests/drill.py $(ARGS)"
 	@$(PY) tests/drill.py $(ARGS)
 
-docs: $(STAMP) ## build the site into _docs, check its links, write README.md (ARGS=--draft leaves out what is not ready)
+docs: $(STAMP) ## build the site into _docs, check its links, write README.md (ARGS=--draft: in spite of faults)
 	@echo "Building the site into _docs"
 	@$(PY) tools/docs.py $(ARGS)
 

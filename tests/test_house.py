@@ -6,10 +6,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 
 root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root/"tools"))
-from project import cells, chapters, name_of  # noqa: E402
+from project import cells, chapters, name_of, notebooks  # noqa: E402
 
 lib = root/"lmfromscratch"
 files = [p for p in sorted(lib.rglob("*.py")) if p.name not in ("__init__.py", "_modidx.py", "all.py")]
@@ -66,6 +67,31 @@ def test_chapter_shows_what_its_code_does(nb):
     share = len(silent) / len(code)
     assert share <= max_silent, (f"{nb.stem}: {len(silent)} of {len(code)} visible cells show nothing "
                                  f"({share:.0%}, {max_silent:.0%} may): {' '.join(silent)}")
+
+
+def faults(c):
+    "What would make a bad page of one code cell"
+    options = "\n".join(re.findall(r"(?m)^#\| *([\w-]+:.*)$", c["source"]))
+    try: options = yaml.safe_load(options) or {}
+    except yaml.YAMLError:
+        yield f"{c['id']} has #| options that are not YAML: is there a colon in a caption?"
+    for o in c["outputs"]:
+        if o["output_type"] == "error": yield f"{c['id']} stores an error, {o['ename']}: mend and run it."
+        drawn = any(k.startswith("image/") for k in o.get("data", {}))
+        if drawn and "fig-alt" not in options: yield f"{c['id']} shows a picture: add a #| fig-alt."
+
+
+@pytest.mark.parametrize("nb", notebooks(), ids=name_of)
+def test_cells_make_good_pages(nb): assert [o for c in cells(nb, "code") for o in faults(c)] == []
+
+
+def test_bad_cells_are_named():
+    picture = dict(output_type="display_data", data={"image/svg+xml": "<svg/>"})
+    def said(source, *outputs): return " ".join(faults(dict(id="x", source=source, outputs=outputs)))
+    assert said("#| fig-alt: A line\n#| slow\nplot()", picture) == ""
+    assert "fig-alt" in said("plot()", picture)
+    assert "colon" in said("#| fig-cap: One: two\nplot()")
+    assert "KeyError" in said("d[1]", dict(output_type="error", ename="KeyError"))
 
 
 def test_no_model_is_probed():

@@ -1,169 +1,196 @@
-"How the site shows a notebook: exported names without running it, and what stands under a chapter's title"
+"The sources that Sphinx reads: the notebooks as readers see them, and the reference, a page for each module"
 import ast
-import html
+import json
 import re
 
-import reference
+import names
+import yaml
+from bs4 import BeautifulSoup
+from names import cfg, in_engine, lib, modules, page_of, symbols, title_of
+from project import cells, joined, name_of, notebooks, root
+from readme import re_number
+
 from lmfromscratch.engine.page import page_models
-from nbdev.config import get_config
-from nbdev.process import Processor
-from nbdev.processors import (FilterDefaults, add_fold, add_show_docs, clean_show_doc, exec_show_docs,
-                              insert_warning, mk_cell, mv_exports)
-from project import cells, name_of, notebooks
-from reference import anchor, in_engine, lib, modules, page_of, raw, up
 
-# Words a minute of plain prose, and seconds for a line of code or of output: half an hour for a usual chapter
-words_a_minute, seconds_a_line = 200, 3
+re_option = re.compile(r"^#\s*\| *([\w-]+):? *(.*)\n?", re.M)
+re_callout = re.compile(r"^::: *\{\.callout-(\w+)([^}]*)\}\n+(?:#+ +(.*)\n?)?", re.M)
+nbs, address = root/"nbs", cfg["doc_host"] + cfg["doc_baseurl"]
 
 
-def mod_of(nb):
-    "The module that the notebook exports, or ''"
-    for c in nb.cells:
-        m = c.cell_type == "code" and c.directives_.get("default_exp")
-        if m: return m[0]
-    return ""
+def fenced(what, body, *options):
+    what, _, argument = what.partition(" ")
+    return "\n".join([f"````{{{what}}} {argument}".strip(), *options, body, "````"])
 
 
-def own_names(cell, mod):
-    "The exported names that the cell defines"
-    known, res = set(reference.symbols(mod)), []
-    for o in ast.parse(cell.source).body:
-        if isinstance(o, (ast.FunctionDef, ast.ClassDef)):
-            cls = reference.patched_class(o)
-            res.append(f"{cls}.{o.name}" if cls else o.name)
-            if isinstance(o, ast.ClassDef):
-                res += [f"{o.name}.{p.name}" for p in o.body if isinstance(p, ast.FunctionDef)]
-        res += reference.assigned(o)
-    return [o for o in dict.fromkeys(res) if o in known]
+def markdown(s): return dict(cell_type="markdown", metadata={}, source=s)
 
 
-def name_bar(names, mod):
-    "A line that names what the code below it exports, with links to the reference and the source"
-    tops = [o for o in names if "." not in o or o.split(".")[0] not in names]
-    rest = [o for o in names if o not in tops]
-    spans = "".join(f'<span id="{anchor(o)}"></span>' for o in rest)
-    links = " ".join(f'<code id="{anchor(o)}">{o}</code>' for o in tops)
-    first = tops[0]
-    there, source = f"{up(mod)}reference/{mod}.html#{anchor(first)}", reference.source_url(mod, first)
-    return (f'<p class="name-bar"><span class="name-bar-names">{spans}{links}</span> '
-            f'<span class="name-bar-links"><a href="{there}" aria-label="Reference of {first}">reference</a> '
-            f'<a href="{source}" aria-label="Source of {first}">source</a></span></p>')
+def slug(title):
+    "The anchor of a heading as Quarto makes it"
+    return re.sub(r"^[^a-z]+", "", re.sub(r"\s", "-", re.sub(r"[^\w\s.-]", "", title.lower())))
 
 
-class name_exports(Processor):
-    "A bar with names and links above each exported cell; signature and table, if its source is not shown"
-    def begin(self):
-        self.nb.has_docs_ = False
-        mod = mod_of(self.nb)
-        self.nb.mod_, self.nb.minutes_, self.nb.needs_ = mod, minutes(self.nb), needs(self.nb, mod)
-        if not mod: return
-        cells = []
-        for c in self.nb.cells:
-            d = c.directives_ if c.cell_type == "code" else {}
-            if not {"export", "exports"} & d.keys() or "hide" in d or not (names := own_names(c, mod)):
-                cells.append(c)
-                continue
-            if "exports" in d: cells.append(mk_cell(raw(name_bar(names, mod)), "markdown"))
-            else:
-                for o in names:
-                    entry = raw(name_bar([o], mod)) + "\n\n" + reference.body(mod, o, up(mod))
-                    cells.append(mk_cell(entry, "markdown"))
-            cells.append(c)
-        for i, c in enumerate(cells):
-            c.idx_ = i
-            if not hasattr(c, "directives_"): c.directives_ = {}
-        self.nb.cells = cells
+# --- what stands in a notebook
+
+def prose(s):
+    "Markdown as MyST reads it. A callout may end in another cell, so its start and its end become directives"
+    def start(m):
+        folded = [":folded:"]*("true" in m[2])
+        return fenced("callout", m[3] or m[1].title(), f":kind: {m[1]}", *folded) + "\n\n"
+    s = re.sub(r"^:::$", fenced("callout-end", ""), re_callout.sub(start, s), flags=re.M)
+    s = s.replace("](../playground/", f"]({address}/playground/")
+    return re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
 
 
-# --- under the title
-
-def minutes(nb):
-    "How long the notebook takes to read, in minutes, to the nearest five"
-    words = lines = 0
-    for c in nb.cells:
-        d = getattr(c, "directives_", {})
-        if c.cell_type == "markdown":
-            words += len(re.findall(r"\w+", re.sub(r"```.*?```", "", c.source, flags=re.S)))
-        if c.cell_type == "code" and not {"hide", "export", "default_exp"} & d.keys():
-            lines += sum(bool(o.strip()) and not o.startswith("#|") for o in c.source.splitlines())
-    return max(5, round((words/words_a_minute + lines*seconds_a_line/60) / 5) * 5)
-
-
-def needs(nb, mod):
-    "The modules that the notebook imports, as links: those of chapters, and those of the engine room"
-    text = "\n".join(c.source for c in nb.cells if c.cell_type == "code" and "hide" not in c.directives_)
-    used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", text, re.M)) - {mod}
-    links = {o: f'<a href="{up(mod)}{page_of(file)}">{html.escape(title)}</a>'
-             for o, (file, title) in modules().items() if o in used}
-    return [", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True)]
+def table(html):
+    "A table of pandas: its index's name in the blank corner of the head, figures marked, no style of its own"
+    soup = BeautifulSoup(html, "html.parser")
+    for o in soup("style"): o.decompose()
+    for t in soup("table", "dataframe"):
+        del t["border"]
+        head = t.thead("tr")
+        if len(head) == 2 and not any(o.text.strip() for o in [head[0].th, *head[1]("th")[1:]]):
+            head[0].th.replace_with(head[1].th)
+            head[1].decompose()
+        for column in zip(*[o(["th", "td"]) for o in t("tr")]):
+            if all(re_number.fullmatch(o.text.strip()) for o in column[1:]):
+                for o in column: o["class"] = "number"
+    return str(soup)
 
 
-def github(path):
-    cfg = get_config()
-    return f"{cfg.git_url}/blob/{cfg.branch}/{path}"
+def shown(c, options):
+    "A code cell as myst-nb reads it: tags and metadata for what Quarto reads from the options"
+    source, tags, meta = re_option.sub("", c["source"]).strip("\n"), [], {}
+    body = ast.parse(source).body
+    def lines(found): return sum(o.end_lineno - o.lineno + 1 for o in found)
+    tests = [o for o in body if isinstance(o, ast.Assert) or re.match(r"test_\w+\(", ast.unparse(o))]
+    fold = "Code" if options.get("code-fold") == "true" else ""
+    if body and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): fold = "Imports"
+    elif tests and 2*lines(tests) >= lines(body): fold = "Checks"
+    if options.get("echo") == "false": tags = ["remove-input"]
+    elif fold: tags, meta = ["hide-input"], dict(code_prompt_show=fold, code_prompt_hide=fold)
+    if "fig-cap" in options: meta["figure"] = dict(caption=options["fig-cap"])
+    for data in (o.get("data", {}) for o in c["outputs"]):
+        if "text/html" in data: data["text/html"] = table(joined(data["text/html"]))
+        themed = 'class="themed"' in joined(data.get("image/svg+xml", ""))
+        kind = "themed" if themed else "drawn"
+        if "fig-alt" in options: meta["image"] = dict(alt=options["fig-alt"], classes=kind)
+    return c | dict(source=source, metadata=dict(tags=tags, mystnb=meta), execution_count=None)
 
 
-def colab(file):
-    cfg = get_config()
-    return f"https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/nbs/{file}"
+def notebook(file, mod, src):
+    "The cells of a notebook that a reader sees"
+    title, *rest = cells(nbs/file)
+    yield markdown(f"# {title_of(file)}\n" + prose(title["source"].partition("\n")[2]))
+    if mod in modules(): yield markdown(head(rest, file, mod))
+    for c in rest:
+        options, is_code = dict(re_option.findall(c["source"])), c["cell_type"] == "code"
+        skip = {"hide", "default_exp"} & options.keys() or options.get("include") == "false"
+        if is_code and skip or c["source"].startswith("[Open in Colab]"): continue
+        exports = {"export", "exports"} & options.keys()
+        own = [o for o in names.defined(ast.parse(c["source"]).body) if o in symbols(mod)] if exports else []
+        if "export" in options:
+            for o in own: yield markdown(fenced("names", f"{o}\n{entry(mod, o, 'no-index')}"))
+            continue
+        if own: yield markdown(fenced("names", " ".join(own)))
+        if to := options.get("fig-link"):
+            svg, picture = joined(c["outputs"][0]["data"]["image/svg+xml"]), f"images/{c['id']}.svg"
+            (src/picture).write_text(svg, encoding="utf-8")
+            yield markdown(f"[![{options['fig-alt']}]({picture}){{.themed}}]({to})")
+        else: yield shown(c, options) if is_code else c | dict(source=prose(c["source"]))
 
 
-def head(nb, file, mod):
+def minutes(rest):
+    "Reading time to the nearest five minutes: 200 words of prose a minute, 3 seconds for a line of code"
+    words = " ".join(re.sub(r"(?s)```.*?```", "", c["source"]) for c in rest if c["cell_type"] == "markdown")
+    seen = [c["source"] for c in rest if c["cell_type"] == "code"
+            and not {"hide", "export", "default_exp"} & dict(re_option.findall(c["source"])).keys()]
+    lines = sum(bool(o.strip()) and not o.startswith("#|") for s in seen for o in s.splitlines())
+    return max(5, round((len(re.findall(r"\w+", words))/200 + lines/20) / 5) * 5)
+
+
+def head(rest, file, mod):
     "What stands under the title: time, links, what the notebook needs, uses and gives"
-    names = [o for o in reference.symbols(mod) if "." not in o]
-    gives = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names)
-    if len(names) > 8:
-        few = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names[:6])
-        more = ", ".join(f'<a href="#{anchor(o)}"><code>{o}</code></a>' for o in names[6:])
-        gives = (f'{few}<span class="more-names" hidden>, {more}</span> '
-                 f'<button type="button" class="more-button">and {len(names) - 6} more</button>')
-    need, use = nb.needs_
-    use = f"<dt>Uses</dt><dd>{use}</dd>" if use else ""
-    played = {o[2] for o in page_models.values()} | {"engine/page.html"}
-    links = [f'<a href="{github("nbs/" + file)}">Notebook</a>',
-             f'<a href="{up(mod)}reference/{mod}.html">Reference of <code>{mod}</code></a>']
-    if not in_engine(mod):
-        links = [f"<span>About {nb.minutes_} minutes to read</span>",
-                 f'<a href="{colab(file)}">Open in Colab</a>', *links]
-    if page_of(file) in played: links.append(f'<a href="{up(mod)}playground/index.html">Playground</a>')
-    return (f'<div class="chapter-head"><p class="chapter-links">{" ".join(links)}</p>'
-            f'<dl><dt>Needs</dt><dd>{need or "nothing but Python and PyTorch"}</dd>{use}'
-            f'<dt>Gives</dt><dd>{gives}</dd></dl></div>')
+    up, at = "../" * mod.count("."), f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/nbs/{file}"
+    code = "\n".join(c["source"] for c in rest if not re.match(r"#\| hide\n(?!#\| export)", c["source"]))
+    used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", code, re.M)) - {mod}
+    links = {o: f"[{title_of(f)}]({up}{page_of(f)}.ipynb)" for o, f in modules().items() if o in used}
+    need, use = (", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True))
+    gives = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
+    colab = f"[Open in Colab](https://colab.research.google.com/github/{at})"
+    items = [] if in_engine(mod) else [f"About {minutes(rest)} minutes to read", colab]
+    items += [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
+    if f"{page_of(file)}.html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
+        items.append(f"[Playground]({address}/playground/index.html)")
+    rows = [f":Needs: {need or 'Python and PyTorch'}", *[f":Uses: {use}"]*bool(use), f":Gives: {gives}"]
+    return fenced("container chapter-head", "\n".join([*(f"- {o}" for o in items), "", *rows]))
 
 
-class chapter_head(Processor):
-    "The head of a notebook, after its front matter; a chapter's own Colab link, which it holds, goes"
-    def begin(self):
-        mod = self.nb.mod_
-        if mod in modules(): self.html = head(self.nb, modules()[mod][0], mod)
+# --- the reference, the list of papers, and all of it
 
-    def end(self):
-        def is_link(c): return c.cell_type == "markdown" and c.source.startswith("[Open in Colab]")
-        cells = [c for c in self.nb.cells if not is_link(c)]
-        at = 1 + next((i for i, c in enumerate(cells) if c.cell_type == "raw"), -1)
-        if hasattr(self, "html"): cells.insert(at, mk_cell(raw(self.html), "markdown"))
-        self.nb.cells = cells
+def entry(mod, name, *flags):
+    if (what := names.kind(mod, name)) == "data": flags = *flags, "no-value"
+    return f".. auto{what}:: {lib}.{mod}.{name}\n" + "".join(f"   :{o}:\n" for o in flags)
 
 
-def with_chapters(text, nbs):
+def about(mod): return (names.module(mod).__doc__ or "").strip()
+
+
+def module_page(mod):
+    "In reStructuredText, which is what autodoc writes"
+    top = f"{mod}\n{'=' * len(mod)}\n\n``{lib}.{mod}``: {names.rst(about(mod))}\n\n"
+    top += f"From :doc:`/{page_of(modules()[mod])}`.\n\n"
+    return top + "\n".join(entry(mod, o) for o in symbols(mod))
+
+
+def index_page():
+    text = f"# API reference\n\nAll comes with `from {lib}.all import *`, the command line aside.\n\n"
+    for title, side in (("The chapters", False), ("The engine room", True)):
+        text += f"## {title}\n\n"
+        for mod in (o for o in modules() if in_engine(o) == side):
+            own = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
+            text += f"[{mod}]({mod}.rst): {about(mod)}\n: {own}\n\n"
+    return text + fenced("toctree", "\n".join(modules()), ":hidden:")
+
+
+def with_chapters(text):
     "references.md, and after each entry the notebooks that cite its link"
-    source = {name_of(p, nbs): "".join(c["source"] for c in cells(p)) for p in notebooks(nbs)}
-    res = []
-    for line in text.splitlines():
-        urls = re.findall(r"\]\((https?://[^)\s]+)\)", line) if line.startswith("- ") else []
-        by = [k for k, s in source.items() if any(re.search(re.escape(u) + r"(?![\w/])", s) for u in urls)]
+    source = {name_of(p): "".join(c["source"] for c in cells(p)) for p in notebooks()}
+    def cited(m):
+        urls = [re.escape(o) + r"(?![\w/])" for o in re.findall(r"\]\((https?://[^)\s]+)\)", m[0])]
+        by = [k for k, s in source.items() if any(re.search(o, s) for o in urls)]
         course = ", ".join(f"[{int(o[:2])}]({o}.ipynb)" for o in by if o[:2].isdigit())
         engine = ", ".join(f"[{o.split('/')[1]}]({o}.ipynb)" for o in by if "/" in o)
-        if course: line += f" Cited in chapter {course}."
-        if engine: line += f" Cited in the engine room: {engine}."
-        res.append(line)
-    return "\n".join(res) + "\n"
+        return (m[0] + f" Cited in chapter {course}."*bool(course)
+                + f" Cited in the engine room: {engine}."*bool(engine))
+    return re.sub(r"^- .*", cited, text, flags=re.M)
 
 
-class Show(FilterDefaults):
-    "nbdev's processors, but our own for exported names. None runs a cell: a page needs no data, no network"
-    def base_procs(self):
-        skip = {exec_show_docs, clean_show_doc, insert_warning, mv_exports, add_fold}
-        procs = [o for o in super().base_procs() if o not in skip]
-        procs[procs.index(add_show_docs)] = name_exports
-        return [*procs, chapter_head]
+def toctrees():
+    "The order of the pages, for the links to the one before and the one after"
+    parts = {}
+    for part, file in names.sidebar(): parts.setdefault(part, []).append(page_of(file))
+    return "\n\n".join(fenced("toctree", "\n".join(v), ":hidden:") for k, v in parts.items() if k)
+
+
+def write(src):
+    "All sources in the folder `src`"
+    for o in ("engine", "reference", "images"): (src/o).mkdir(parents=True)
+    for p in notebooks():
+        file = f"{name_of(p)}.ipynb"
+        made = list(notebook(file, page_of(file).replace("/", "."), src))
+        if file == "index.ipynb": made.append(markdown(toctrees()))
+        for i, c in enumerate(made): c["id"] = f"c{i}"
+        summary = re.search(r"^> (.*)", made[0]["source"], re.M)
+        meta = {"language_info": {"name": "python"}, "og:description": summary[1] if summary else ""}
+        nb = dict(cells=made, nbformat=4, nbformat_minor=5, metadata=meta)
+        (src/f"{page_of(file)}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
+    for p in (nbs/"images").glob("*"): (src/"images"/p.name).write_bytes(p.read_bytes())
+    for p in nbs.glob("*.md"):
+        _, front, text = p.read_text(encoding="utf-8").split("---\n", 2)
+        front = yaml.safe_load(front)
+        if p.stem == "references": text = with_chapters(text)
+        text = f"# {front['title']}\n\n> {front['description']}\n\n{prose(text)}"
+        (src/p.name).write_text(text, encoding="utf-8")
+    (src/"reference"/"index.md").write_text(index_page(), encoding="utf-8")
+    for mod in modules(): (src/"reference"/f"{mod}.rst").write_text(module_page(mod), encoding="utf-8")

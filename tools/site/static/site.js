@@ -1,0 +1,49 @@
+// Maths, wrapped code, links into what is folded, search without TeX, and the playground's choice of light or dark
+"use strict";
+const root = document.documentElement, all = (what) => [...document.querySelectorAll(what)];
+
+for (const o of all(".math")) {
+  const tex = o.textContent.trim().replace(/^\\[([]|\\[)\]]$/g, "");
+  katex.render(tex, o, { displayMode: o.matches("div"), throwOnError: false });
+}
+
+// What scrolls sideways is reached by keyboard, and what has a text is called by it
+const scrollers = () => {
+  for (const o of all("figure, .text_html, .math, p:has(img.themed)")) {
+    if (o.scrollWidth > o.clientWidth) o.tabIndex = 0; else o.removeAttribute("tabindex");
+  }
+};
+scrollers();
+addEventListener("resize", scrollers);
+for (const o of all("details")) o.addEventListener("toggle", scrollers);
+for (const o of all("details.hide > summary")) o.removeAttribute("aria-label");
+for (const o of all(".search-button-field")) o.ariaLabel = o.textContent.replace(/\s+/g, " ").trim();
+
+const wrap = document.querySelector(".wrap");
+const lines = (kind) => {
+  root.classList.toggle("long-lines", kind === "long");
+  wrap?.setAttribute("aria-pressed", kind !== "long");
+  localStorage.setItem("lmfs-lines", kind);
+};
+lines(localStorage.getItem("lmfs-lines") ?? "wrapped");
+wrap?.addEventListener("click", () => lines(root.matches(".long-lines") ? "wrapped" : "long"));
+
+const unfold = () => {
+  const to = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let o; (o = to?.closest("details:not([open])"));) o.open = true;
+  to?.scrollIntoView();
+};
+if (location.hash) unfold();
+addEventListener("hashchange", unfold);
+
+for (const o of all(".theme-change-button")) {
+  o.addEventListener("click", () => localStorage.setItem("lmfs-theme", o.dataset.mode));
+}
+
+const index = Object.assign(document.createElement("script"), { src: root.dataset.content_root + "searchindex.js" });
+const opened = () => { if (!document.querySelector("script[src*=searchindex]")) document.head.append(index); };
+new MutationObserver(opened).observe(document.getElementById("pst-search-dialog"), { attributes: true });
+addEventListener("load", () => {
+  const plain = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => plain(html.replace(/<(span|div) class="math[^]*?<\/\1>/g, "…"), anchor);
+});
