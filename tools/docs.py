@@ -48,21 +48,16 @@ def sphinx(src, out):
 def assets(out):
     "What Sphinx does not make: KaTeX with its fonts, the pictures of links, the site's map, the playground"
     katex, to = node_modules(tools)/"katex", out/"_static"/"katex"
-    shutil.copytree(katex/"dist"/"fonts", to/"fonts", ignore=shutil.ignore_patterns("*.woff", "*.ttf"))
-    for f in ("LICENSE", "dist/katex.min.js"): shutil.copy2(katex/f, to)
     # woff2 is what every browser of the last ten years takes
-    css = (katex/"dist"/"katex.min.css").read_text(encoding="utf-8")
-    css = re.sub(r",url\([^)]*\.(?:woff|ttf)\) format\(.\w+.\)", "", css)
-    (to/"katex.min.css").write_text(css, encoding="utf-8")
+    not_used = shutil.ignore_patterns("*.woff", "*.ttf", "*.mjs", "contrib", "katex.js", "katex.css", "*swap*")
+    shutil.copytree(katex/"dist", to, ignore=not_used)
+    shutil.copy2(katex/"LICENSE", to)
     # 1.6 MB of icons, which the theme's style sheet has as a font as well
     (out/"_static"/"scripts"/"fontawesome.js").write_text("")
     for p in (*out.rglob("*.map"), *out.rglob("webpack-macros.html"), *out.glob(".buildinfo*")): p.unlink()
-    shutil.copytree(root/"nbs"/"images", out/"images", ignore=shutil.ignore_patterns("readme-*"))
-    found = [p.relative_to(out) for p in sorted(out.rglob("*.html"))]
-    urls = [f"<url><loc>{pages.address}/{o}</loc></url>" for o in found]
+    urls = [f"<url><loc>{pages.address}/{p.relative_to(out)}</loc></url>" for p in sorted(out.rglob("*.html"))]
     (out/"sitemap.xml").write_text('<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps'
                                    '.org/schemas/sitemap/0.9">\n' + "\n".join([*urls, "</urlset>"]))
-    (out/".nojekyll").touch()
     build_page(out=out/"playground", chapters="..")
 
 
@@ -70,12 +65,14 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--check", action="store_true", help="fail if README.md is stale, instead of writing it")
     p.add_argument("--out", type=Path, default=root/names.cfg["doc_path"], help="folder for the site")
-    p.add_argument("--draft", action="store_true", help="build in spite of what is not ready")
+    p.add_argument("--draft", action="store_true", help="build in spite of what is not ready, and name it")
     args, start, src = p.parse_args(), time.perf_counter(), root/"_site"
     os.chdir(root)
     bad = list(faults())
     if args.check and readme.stale(): bad.append("README.md: differs from index.ipynb. Run `make readme`.")
-    if bad and not args.draft: sys.exit("\n".join([*bad, "The site was not built."]))
+    # A page that sidebar.yml lists has to be there, in a draft too
+    stop = [o for o in bad if not args.draft or o.startswith("nbs/sidebar.yml")]
+    if stop: sys.exit("\n".join([*stop, "The site was not built."]))
     if not args.check: readme.write()
     shutil.rmtree(src, ignore_errors=True)
     pages.write(src)
@@ -85,8 +82,9 @@ def main():
     shutil.rmtree(args.out, ignore_errors=True)
     shutil.move(new, args.out)
     shutil.rmtree(src)
+    if bad: print("A draft, not to be put online. It was built in spite of:", *bad, sep="\n")
     n = len(list(args.out.rglob("*.html")))
-    print(*bad, f"{n} pages in {args.out.name}/ in {time.perf_counter() - start:.0f} s", sep="\n")
+    print(f"{n} pages in {args.out.name}/ in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__": main()

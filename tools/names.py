@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 import yaml
@@ -50,14 +51,8 @@ def module(mod): return importlib.import_module(f"{lib}.{mod}")
 @cache
 def symbols(mod):
     "Names that `mod` exports, and public methods of its classes and of those it patches, as in the source"
-    m, found = module(mod), list(module(mod).__all__)
-    for o in importlib.import_module(f"{lib}._modidx").d["syms"].get(f"{lib}.{mod}", {}):
-        name = o.removeprefix(f"{lib}.{mod}.")
-        cls, _, method = name.partition(".")
-        public = method and not method.startswith("_") and not cls.startswith("_")
-        if public and name in nodes(mod) and inspect.isclass(getattr(m, cls, None)): found.append(name)
-    def place(o): return line_of(mod, o.split(".")[0]) or line_of(mod, o), "." in o, line_of(mod, o)
-    return sorted(dict.fromkeys(found), key=place)
+    def public(o): return "." in o and not re.search(r"(?:^|\.)_", o) and isinstance(nodes(mod)[o], ast.FunctionDef)
+    return [o for o in nodes(mod) if o in module(mod).__all__ or public(o)]
 
 
 def defined(body):
@@ -79,12 +74,9 @@ def defined(body):
 def nodes(mod): return defined(ast.parse(Path(module(mod).__file__).read_text(encoding="utf-8")).body)
 
 
-def line_of(mod, name): return getattr(nodes(mod).get(name), "lineno", 0)
-
-
 def source_url(mod, name):
-    at = f"#L{line_of(mod, name)}" if line_of(mod, name) else ""
-    return f"{cfg['git_url']}/blob/{cfg['branch']}/{lib}/{mod.replace('.', '/')}.py{at}"
+    at = getattr(nodes(mod).get(name), "lineno", 1)
+    return f"{cfg['git_url']}/blob/{cfg['branch']}/{lib}/{mod.replace('.', '/')}.py#L{at}"
 
 
 @cache
@@ -96,11 +88,11 @@ def home(name):
 
 def kind(mod, name):
     "What autodoc calls it"
-    first, *more = name.split(".")
-    obj = getattr(module(mod), first)
-    if more: return "property" if isinstance(inspect.getattr_static(obj, more[0]), property) else "method"
+    obj = attrgetter(name)(module(mod))
+    if isinstance(obj, property): return "property"
     if inspect.isclass(obj): return "exception" if issubclass(obj, BaseException) else "class"
-    return "function" if inspect.isroutine(obj) else "data"
+    if not inspect.isroutine(obj): return "data"
+    return "method" if "." in name else "function"
 
 
 def rst(s):

@@ -2,6 +2,7 @@
 import ast
 import json
 import re
+import shutil
 
 import names
 import yaml
@@ -13,7 +14,7 @@ from readme import re_number
 from lmfromscratch.engine.page import page_models
 
 re_option = re.compile(r"^#\s*\| *([\w-]+):? *(.*)\n?", re.M)
-re_callout = re.compile(r"^::: *\{\.callout-(\w+)([^}]*)\}\n+(?:#+ +(.*)\n?)?", re.M)
+re_hidden = re.compile(r"#\| *(hide|export|default_exp)\b")
 nbs, address = root/"nbs", cfg["doc_host"] + cfg["doc_baseurl"]
 
 
@@ -33,12 +34,13 @@ def slug(title):
 # --- what stands in a notebook
 
 def prose(s):
-    "Markdown as MyST reads it. A callout may end in another cell, so its start and its end become directives"
-    def start(m):
-        folded = [":folded:"]*("true" in m[2])
-        return fenced("callout", m[3] or m[1].title(), f":kind: {m[1]}", *folded) + "\n\n"
-    s = re.sub(r"^:::$", fenced("callout-end", ""), re_callout.sub(start, s), flags=re.M)
-    s = s.replace("](../playground/", f"]({address}/playground/")
+    "Markdown as MyST reads it. A callout may end in another cell, so HTML stands before and after its text"
+    s = re.sub(r"^::: *\{\.callout-.*\}\n+#+ +(.*)", r'''<details class="callout">\n<summary>
+
+~~~{rubric} \1\n~~~
+
+</summary>\n''', s, flags=re.M)
+    s = re.sub(r"^:::$", "</details>\n", s, flags=re.M).replace("](../playground/", f"]({address}/playground/")
     return re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
 
 
@@ -58,29 +60,37 @@ def table(html):
     return str(soup)
 
 
+def lines(node): return node.end_lineno - node.lineno + 1
+
+
 def shown(c, options):
     "A code cell as myst-nb reads it: tags and metadata for what Quarto reads from the options"
     source, tags, meta = re_option.sub("", c["source"]).strip("\n"), [], {}
-    body = ast.parse(source).body
-    def lines(found): return sum(o.end_lineno - o.lineno + 1 for o in found)
+    body, fold = ast.parse(source).body, "Code" if options.get("code-fold") == "true" else ""
     tests = [o for o in body if isinstance(o, ast.Assert) or re.match(r"test_\w+\(", ast.unparse(o))]
-    fold = "Code" if options.get("code-fold") == "true" else ""
     if body and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): fold = "Imports"
-    elif tests and 2*lines(tests) >= lines(body): fold = "Checks"
+    elif tests and 2*sum(map(lines, tests)) >= sum(map(lines, body)): fold = "Checks"
     if options.get("echo") == "false": tags = ["remove-input"]
     elif fold: tags, meta = ["hide-input"], dict(code_prompt_show=fold, code_prompt_hide=fold)
     if "fig-cap" in options: meta["figure"] = dict(caption=options["fig-cap"])
     for data in (o.get("data", {}) for o in c["outputs"]):
         if "text/html" in data: data["text/html"] = table(joined(data["text/html"]))
-        themed = 'class="themed"' in joined(data.get("image/svg+xml", ""))
-        kind = "themed" if themed else "drawn"
+        kind = "themed" if 'class="themed"' in joined(data.get("image/svg+xml", "")) else "drawn"
         if "fig-alt" in options: meta["image"] = dict(alt=options["fig-alt"], classes=kind)
     return c | dict(source=source, metadata=dict(tags=tags, mystnb=meta), execution_count=None)
+
+
+def bar(own, taken):
+    "The names that a cell exports, each with an anchor that no heading and no cell before has taken"
+    marks = [f'<span id="{o.lower()}"></span>`{o}`' if o.lower() not in taken else f"`{o}`" for o in own]
+    taken.update(o.lower() for o in own)
+    return "{.names}\n" + " ".join(marks) + "\n\n"
 
 
 def notebook(file, mod, src):
     "The cells of a notebook that a reader sees"
     title, *rest = cells(nbs/file)
+    taken = {slug(o) for c in rest for o in re.findall(r"^#+ (.*)", c["source"], re.M)}
     yield markdown(f"# {title_of(file)}\n" + prose(title["source"].partition("\n")[2]))
     if mod in modules(): yield markdown(head(rest, file, mod))
     for c in rest:
@@ -90,9 +100,9 @@ def notebook(file, mod, src):
         exports = {"export", "exports"} & options.keys()
         own = [o for o in names.defined(ast.parse(c["source"]).body) if o in symbols(mod)] if exports else []
         if "export" in options:
-            for o in own: yield markdown(fenced("names", f"{o}\n{entry(mod, o, 'no-index')}"))
+            for o in own: yield markdown(bar([o], taken) + fenced("eval-rst", entry(mod, o, "no-index")))
             continue
-        if own: yield markdown(fenced("names", " ".join(own)))
+        if own: yield markdown(bar(own, taken))
         if to := options.get("fig-link"):
             svg, picture = joined(c["outputs"][0]["data"]["image/svg+xml"]), f"images/{c['id']}.svg"
             (src/picture).write_text(svg, encoding="utf-8")
@@ -102,11 +112,9 @@ def notebook(file, mod, src):
 
 def minutes(rest):
     "Reading time to the nearest five minutes: 200 words of prose a minute, 3 seconds for a line of code"
-    words = " ".join(re.sub(r"(?s)```.*?```", "", c["source"]) for c in rest if c["cell_type"] == "markdown")
-    seen = [c["source"] for c in rest if c["cell_type"] == "code"
-            and not {"hide", "export", "default_exp"} & dict(re_option.findall(c["source"])).keys()]
-    lines = sum(bool(o.strip()) and not o.startswith("#|") for s in seen for o in s.splitlines())
-    return max(5, round((len(re.findall(r"\w+", words))/200 + lines/20) / 5) * 5)
+    words = sum(len(c["source"].split()) for c in rest if c["cell_type"] == "markdown")
+    code = [c["source"] for c in rest if c["cell_type"] == "code" and not re_hidden.match(c["source"])]
+    return max(5, round((words/200 + sum(o.count("\n") + 1 for o in code)/20) / 5) * 5)
 
 
 def head(rest, file, mod):
@@ -117,13 +125,14 @@ def head(rest, file, mod):
     links = {o: f"[{title_of(f)}]({up}{page_of(f)}.ipynb)" for o, f in modules().items() if o in used}
     need, use = (", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True))
     gives = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
-    colab = f"[Open in Colab](https://colab.research.google.com/github/{at})"
-    items = [] if in_engine(mod) else [f"About {minutes(rest)} minutes to read", colab]
-    items += [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
+    items = [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
+    if not in_engine(mod):
+        colab = f"[Open in Colab](https://colab.research.google.com/github/{at})"
+        items = [f"About {minutes(rest)} minutes to read", colab, *items]
     if f"{page_of(file)}.html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
         items.append(f"[Playground]({address}/playground/index.html)")
-    rows = [f":Needs: {need or 'Python and PyTorch'}", *[f":Uses: {use}"]*bool(use), f":Gives: {gives}"]
-    return fenced("container chapter-head", "\n".join([*(f"- {o}" for o in items), "", *rows]))
+    rows = [f"**Needs** {need or 'Python and PyTorch'}", *[f"**Uses** {use}"]*bool(use), f"**Gives** {gives}"]
+    return "{.chapter-head}\n" + "\\\n".join([" · ".join(items), *rows])
 
 
 # --- the reference, the list of papers, and all of it
@@ -150,7 +159,7 @@ def index_page():
         for mod in (o for o in modules() if in_engine(o) == side):
             own = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
             text += f"[{mod}]({mod}.rst): {about(mod)}\n: {own}\n\n"
-    return text + fenced("toctree", "\n".join(modules()), ":hidden:")
+    return text
 
 
 def with_chapters(text):
@@ -159,23 +168,23 @@ def with_chapters(text):
     def cited(m):
         urls = [re.escape(o) + r"(?![\w/])" for o in re.findall(r"\]\((https?://[^)\s]+)\)", m[0])]
         by = [k for k, s in source.items() if any(re.search(o, s) for o in urls)]
-        course = ", ".join(f"[{int(o[:2])}]({o}.ipynb)" for o in by if o[:2].isdigit())
-        engine = ", ".join(f"[{o.split('/')[1]}]({o}.ipynb)" for o in by if "/" in o)
-        return (m[0] + f" Cited in chapter {course}."*bool(course)
-                + f" Cited in the engine room: {engine}."*bool(engine))
+        links = ", ".join(f"[{title_of(k + '.ipynb').partition('.')[0]}]({k}.ipynb)" for k in by)
+        return m[0] + f" Cited in {links}."*bool(by)
     return re.sub(r"^- .*", cited, text, flags=re.M)
 
 
 def toctrees():
-    "The order of the pages, for the links to the one before and the one after"
+    "The parts of the side list, and the order of the pages"
     parts = {}
     for part, file in names.sidebar(): parts.setdefault(part, []).append(page_of(file))
-    return "\n\n".join(fenced("toctree", "\n".join(v), ":hidden:") for k, v in parts.items() if k)
+    parts["Reference"] += [f"reference/{o}" for o in modules()]
+    return "\n\n".join(fenced("toctree", "\n".join(v), ":hidden:", f":caption: {k}") for k, v in parts.items() if k)
 
 
 def write(src):
     "All sources in the folder `src`"
-    for o in ("engine", "reference", "images"): (src/o).mkdir(parents=True)
+    shutil.copytree(nbs/"images", src/"images")
+    for o in ("engine", "reference"): (src/o).mkdir()
     for p in notebooks():
         file = f"{name_of(p)}.ipynb"
         made = list(notebook(file, page_of(file).replace("/", "."), src))
@@ -185,12 +194,11 @@ def write(src):
         meta = {"language_info": {"name": "python"}, "og:description": summary[1] if summary else ""}
         nb = dict(cells=made, nbformat=4, nbformat_minor=5, metadata=meta)
         (src/f"{page_of(file)}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
-    for p in (nbs/"images").glob("*"): (src/"images"/p.name).write_bytes(p.read_bytes())
     for p in nbs.glob("*.md"):
         _, front, text = p.read_text(encoding="utf-8").split("---\n", 2)
-        front = yaml.safe_load(front)
+        about = yaml.safe_load(front)
         if p.stem == "references": text = with_chapters(text)
-        text = f"# {front['title']}\n\n> {front['description']}\n\n{prose(text)}"
+        text = f"# {about['title']}\n\n> {about['description']}\n\n{prose(text)}"
         (src/p.name).write_text(text, encoding="utf-8")
     (src/"reference"/"index.md").write_text(index_page(), encoding="utf-8")
     for mod in modules(): (src/"reference"/f"{mod}.rst").write_text(module_page(mod), encoding="utf-8")

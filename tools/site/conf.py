@@ -4,11 +4,8 @@ import sys
 from pathlib import Path
 
 from docutils import nodes
-from docutils.utils import new_document
-from myst_parser.mocking import MockRSTParser
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
-from sphinx.util.docutils import SphinxDirective
 
 here = Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
@@ -18,8 +15,9 @@ from names import cfg
 
 project = html_title = cfg["title"]
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "myst_nb",
+              "sphinx.ext.githubpages",
               "sphinx_copybutton", "notfound.extension", "sphinxext.opengraph"]
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "fieldlist", "attrs_inline"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_inline"]
 myst_heading_anchors, myst_heading_slug_func, myst_dmath_double_inline = 4, "pages.slug", True
 nb_execution_mode, nb_output_stderr = "off", "remove"
 autodoc_typehints_format, autodoc_preserve_defaults, autodoc_inherit_docstrings = "short", True, False
@@ -30,8 +28,9 @@ mathjax_path, mathjax_options = "katex/katex.min.js", {"defer": "defer"}
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(
-    navbar_start=["navbar-logo"], navbar_center=[], navbar_end=["theme-switcher", "links"],
-    secondary_sidebar_items=["page-toc"], article_header_start=[], article_header_end=["part"],
+    navbar_start=["navbar-logo"], navbar_center=[], navbar_align="right",
+    navbar_end=["playground", "theme-switcher", "github"], secondary_sidebar_items=["page-toc"],
+    article_header_start=[], article_header_end=["wrap"],
     footer_start=[], footer_end=[], show_toc_level=1, search_as_you_type=True, back_to_top_button=False,
     search_bar_text="Search names and text", pygments_light_style="a11y-high-contrast-light")
 html_sidebars = {"**": ["course"]}
@@ -41,7 +40,7 @@ html_css_files, html_js_files = ["site.css", "katex/katex.min.css"], [("site.js"
 html_favicon = str(here/"static"/"icon.svg")
 html_baseurl = ogp_site_url = pages.address + "/"
 html_copy_source = html_use_index = html_domain_indices = html_show_sphinx = False
-ogp_image, ogp_social_cards, ogp_description_length = "images/page.png", {"enable": False}, 160
+ogp_image, ogp_social_cards, ogp_description_length = "_images/page.png", {"enable": False}, 160
 notfound_urls_prefix = cfg["doc_baseurl"] + "/"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 
@@ -50,55 +49,12 @@ def linkcode_resolve(domain, info):
     return names.source_url(info["module"].removeprefix(names.lib + "."), info["fullname"])
 
 
-class Names(SphinxDirective):
-    "A bar above a cell with the names that it exports; instead of a hidden cell, their reference"
-    has_content = True
-
-    def run(self):
-        found, taken = self.content[0].split(), self.state.document.ids
-        bar = nodes.paragraph(classes=["names"])
-        for o in found:
-            bar += nodes.inline("", "", nodes.literal(o, o), ids=[o.lower()]*(o.lower() not in taken))
-            taken.setdefault(o.lower(), bar)
-        doc = new_document(self.state.document["source"], self.state.document.settings)
-        doc.reporter = self.state.document.reporter
-        MockRSTParser().parse("\n".join(self.content[1:]), doc)
-        return [bar, *doc.children]
-
-
-class Callout(SphinxDirective):
-    "The start of a callout, or its end: `Gather` puts into it what stands between"
-    has_content, option_spec = True, {"kind": str, "folded": str}
-
-    def run(self):
-        if "kind" not in self.options: return [End()]
-        title, _ = self.state.inline_text(self.content[0], self.lineno)
-        folded = dict(collapsible="closed") if "folded" in self.options else {}
-        return [nodes.admonition("", nodes.title("", "", *title), classes=[self.options["kind"]], **folded)]
-
-
-class End(nodes.Element): pass
-
-
-class Gather(SphinxTransform):
-    default_priority = 400
-
-    def apply(self):
-        for end in list(self.document.findall(End)):
-            beside = end.parent.children
-            start = max(i for i in range(beside.index(end)) if isinstance(beside[i], nodes.admonition))
-            for o in beside[start+1:beside.index(end)]:
-                end.parent.remove(o)
-                beside[start].append(o)
-            end.parent.remove(end)
-
-
 class LinkNames(SphinxTransform):
     "A link from each exported name between backticks to its entry in the reference"
     default_priority = 500
 
     def apply(self):
-        outer = nodes.title, nodes.reference, addnodes.pending_xref, addnodes.download_reference
+        outer = nodes.title, nodes.rubric, nodes.reference, addnodes.pending_xref, addnodes.download_reference
         for o in list(self.document.findall(nodes.literal)):
             if not (at := names.home(o.astext())) or isinstance(o.parent, outer): continue
             target = dict(reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}", refdoc=self.env.docname)
@@ -120,23 +76,7 @@ def docstring(app, what, name, obj, options, lines):
     lines[:] = names.doc_lines(mod, name, obj)
 
 
-def course(app, pagename, templatename, context, doctree):
-    "For the side list: `(part, is it open, [(page, title, is it this one)])`"
-    parts = {}
-    for part, file in names.sidebar():
-        page = names.page_of(file)
-        inner = [f"reference/{o}" for o in names.modules()] if page == "reference/index" else []
-        found = [(o, app.env.titles[o].astext()) for o in [page, *inner] if o in app.env.titles]
-        parts.setdefault(part, []).extend(found)
-    context["course"] = [(k, any(o[0] == pagename for o in v), v) for k, v in parts.items()]
-
-
 def setup(app):
-    app.add_directive("names", Names)
-    app.add_directive("callout", Callout)
-    app.add_directive("callout-end", Callout)
-    app.add_transform(Gather)
     app.add_transform(LinkNames)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("doctree-resolved", finish)
-    app.connect("html-page-context", course)

@@ -1,4 +1,4 @@
-// Maths, wrapped code, links into what is folded, search without TeX, and the playground's choice of light or dark
+// Maths, wrapped code, links into what is folded, search on demand and without TeX
 "use strict";
 const root = document.documentElement, all = (what) => [...document.querySelectorAll(what)];
 
@@ -19,14 +19,16 @@ for (const o of all("details")) o.addEventListener("toggle", scrollers);
 for (const o of all("details.hide > summary")) o.removeAttribute("aria-label");
 for (const o of all(".search-button-field")) o.ariaLabel = o.textContent.replace(/\s+/g, " ").trim();
 
-const wrap = document.querySelector(".wrap");
-const lines = (kind) => {
-  root.classList.toggle("long-lines", kind === "long");
-  wrap?.setAttribute("aria-pressed", kind !== "long");
-  localStorage.setItem("lmfs-lines", kind);
+const wrap = document.getElementById("wrap");
+const setLines = () => {
+  root.classList.toggle("long-lines", !wrap.checked);
+  localStorage.setItem("lmfs-lines", wrap.checked ? "wrapped" : "long");
 };
-lines(localStorage.getItem("lmfs-lines") ?? "wrapped");
-wrap?.addEventListener("click", () => lines(root.matches(".long-lines") ? "wrapped" : "long"));
+if (wrap) {
+  wrap.checked = localStorage.getItem("lmfs-lines") !== "long";
+  wrap.addEventListener("change", setLines);
+  setLines();
+}
 
 const unfold = () => {
   const to = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -35,10 +37,6 @@ const unfold = () => {
 };
 if (location.hash) unfold();
 addEventListener("hashchange", unfold);
-
-for (const o of all(".theme-change-button")) {
-  o.addEventListener("click", () => localStorage.setItem("lmfs-theme", o.dataset.mode));
-}
 
 const index = Object.assign(document.createElement("script"), { src: root.dataset.content_root + "searchindex.js" });
 const opened = () => { if (!document.querySelector("script[src*=searchindex]")) document.head.append(index); };
