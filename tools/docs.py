@@ -2,7 +2,6 @@
 import argparse
 import io
 import os
-import re
 import shutil
 import sys
 import time
@@ -46,16 +45,17 @@ def sphinx(src, out):
 
 
 def assets(out):
-    "What Sphinx does not make: KaTeX with its fonts, the pictures of links, the site's map, the playground"
+    "What Sphinx does not make: KaTeX with its fonts, the site's map, the playground"
     katex, to = node_modules(tools)/"katex", out/"_static"/"katex"
     # woff2 is what every browser of the last ten years takes
-    not_used = shutil.ignore_patterns("*.woff", "*.ttf", "*.mjs", "contrib", "katex.js", "katex.css", "*swap*")
-    shutil.copytree(katex/"dist", to, ignore=not_used)
+    unused = shutil.ignore_patterns("*.woff", "*.ttf", "*.mjs", "contrib", "katex.js", "katex.css", "*swap*")
+    shutil.copytree(katex/"dist", to, ignore=unused)
     shutil.copy2(katex/"LICENSE", to)
     # 1.6 MB of icons, which the theme's style sheet has as a font as well
     (out/"_static"/"scripts"/"fontawesome.js").write_text("")
     for p in (*out.rglob("*.map"), *out.rglob("webpack-macros.html"), *out.glob(".buildinfo*")): p.unlink()
-    urls = [f"<url><loc>{pages.address}/{p.relative_to(out)}</loc></url>" for p in sorted(out.rglob("*.html"))]
+    made = sorted(p.relative_to(out) for p in out.rglob("*.html"))
+    urls = [f"<url><loc>{pages.address}/{p}</loc></url>" for p in made]
     (out/"sitemap.xml").write_text('<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps'
                                    '.org/schemas/sitemap/0.9">\n' + "\n".join([*urls, "</urlset>"]))
     build_page(out=out/"playground", chapters="..")

@@ -51,8 +51,8 @@ def module(mod): return importlib.import_module(f"{lib}.{mod}")
 @cache
 def symbols(mod):
     "Names that `mod` exports, and public methods of its classes and of those it patches, as in the source"
-    def public(o): return "." in o and not re.search(r"(?:^|\.)_", o) and isinstance(nodes(mod)[o], ast.FunctionDef)
-    return [o for o in nodes(mod) if o in module(mod).__all__ or public(o)]
+    def public(name, node): return re.fullmatch(r"[^\W_]\w*\.[^\W_]\w*", name) and hasattr(node, "args")
+    return [k for k, v in nodes(mod).items() if k in module(mod).__all__ or public(k, v)]
 
 
 def defined(body):
@@ -72,11 +72,6 @@ def defined(body):
 
 @cache
 def nodes(mod): return defined(ast.parse(Path(module(mod).__file__).read_text(encoding="utf-8")).body)
-
-
-def source_url(mod, name):
-    at = getattr(nodes(mod).get(name), "lineno", 1)
-    return f"{cfg['git_url']}/blob/{cfg['branch']}/{lib}/{mod.replace('.', '/')}.py#L{at}"
 
 
 @cache

@@ -5,7 +5,6 @@ import re
 import shutil
 
 import names
-import yaml
 from bs4 import BeautifulSoup
 from names import cfg, in_engine, lib, modules, page_of, symbols, title_of
 from project import cells, joined, name_of, notebooks, root
@@ -34,13 +33,11 @@ def slug(title):
 # --- what stands in a notebook
 
 def prose(s):
-    "Markdown as MyST reads it. A callout may end in another cell, so HTML stands before and after its text"
-    s = re.sub(r"^::: *\{\.callout-.*\}\n+#+ +(.*)", r'''<details class="callout">\n<summary>
-
-~~~{rubric} \1\n~~~
-
-</summary>\n''', s, flags=re.M)
-    s = re.sub(r"^:::$", "</details>\n", s, flags=re.M).replace("](../playground/", f"]({address}/playground/")
+    "Markdown as MyST reads it. Callouts may end in another cell, so HTML stands before and after their text"
+    start = '<details class="callout">\n<summary>\n\n~~~{rubric} \\1\n~~~\n\n</summary>\n'
+    s = re.sub(r"^::: *\{\.callout-.*\}\n+#+ +(.*)", start, s, flags=re.M)
+    s = re.sub(r"^:::$", "</details>\n", s, flags=re.M)
+    s = s.replace("](../playground/", f"]({address}/playground/")
     return re.sub(r"(\]\((?:\.\./)?)\d\d_(\w+\.ipynb)", r"\1\2", s)
 
 
@@ -60,16 +57,13 @@ def table(html):
     return str(soup)
 
 
-def lines(node): return node.end_lineno - node.lineno + 1
-
-
 def shown(c, options):
     "A code cell as myst-nb reads it: tags and metadata for what Quarto reads from the options"
     source, tags, meta = re_option.sub("", c["source"]).strip("\n"), [], {}
     body, fold = ast.parse(source).body, "Code" if options.get("code-fold") == "true" else ""
     tests = [o for o in body if isinstance(o, ast.Assert) or re.match(r"test_\w+\(", ast.unparse(o))]
     if body and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): fold = "Imports"
-    elif tests and 2*sum(map(lines, tests)) >= sum(map(lines, body)): fold = "Checks"
+    elif tests and 2*len(tests) >= len(body): fold = "Checks"
     if options.get("echo") == "false": tags = ["remove-input"]
     elif fold: tags, meta = ["hide-input"], dict(code_prompt_show=fold, code_prompt_hide=fold)
     if "fig-cap" in options: meta["figure"] = dict(caption=options["fig-cap"])
@@ -117,6 +111,9 @@ def minutes(rest):
     return max(5, round((words/200 + sum(o.count("\n") + 1 for o in code)/20) / 5) * 5)
 
 
+def gives(mod): return ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
+
+
 def head(rest, file, mod):
     "What stands under the title: time, links, what the notebook needs, uses and gives"
     up, at = "../" * mod.count("."), f"{cfg['user']}/{cfg['repo']}/blob/{cfg['branch']}/nbs/{file}"
@@ -124,15 +121,14 @@ def head(rest, file, mod):
     used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", code, re.M)) - {mod}
     links = {o: f"[{title_of(f)}]({up}{page_of(f)}.ipynb)" for o, f in modules().items() if o in used}
     need, use = (", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True))
-    gives = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
     items = [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
     if not in_engine(mod):
         colab = f"[Open in Colab](https://colab.research.google.com/github/{at})"
         items = [f"About {minutes(rest)} minutes to read", colab, *items]
     if f"{page_of(file)}.html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
         items.append(f"[Playground]({address}/playground/index.html)")
-    rows = [f"**Needs** {need or 'Python and PyTorch'}", *[f"**Uses** {use}"]*bool(use), f"**Gives** {gives}"]
-    return "{.chapter-head}\n" + "\\\n".join([" · ".join(items), *rows])
+    rows = [" · ".join(items), f"**Needs** {need or 'Python and PyTorch'}", *[f"**Uses** {use}"]*bool(use)]
+    return "{.chapter-head}\n" + "\\\n".join([*rows, f"**Gives** {gives(mod)}"])
 
 
 # --- the reference, the list of papers, and all of it
@@ -153,13 +149,11 @@ def module_page(mod):
 
 
 def index_page():
-    text = f"# API reference\n\nAll comes with `from {lib}.all import *`, the command line aside.\n\n"
-    for title, side in (("The chapters", False), ("The engine room", True)):
-        text += f"## {title}\n\n"
-        for mod in (o for o in modules() if in_engine(o) == side):
-            own = ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
-            text += f"[{mod}]({mod}.rst): {about(mod)}\n: {own}\n\n"
-    return text
+    def part(engine):
+        found = [o for o in modules() if in_engine(o) == engine]
+        return "".join(f"[{o}]({o}.rst): {about(o)}\n: {gives(o)}\n\n" for o in found)
+    return (f"# API reference\n\nAll comes with `from {lib}.all import *`, the command line aside.\n\n"
+            f"## The chapters\n\n{part(False)}## The engine room\n\n{part(True)}")
 
 
 def with_chapters(text):
@@ -168,8 +162,8 @@ def with_chapters(text):
     def cited(m):
         urls = [re.escape(o) + r"(?![\w/])" for o in re.findall(r"\]\((https?://[^)\s]+)\)", m[0])]
         by = [k for k, s in source.items() if any(re.search(o, s) for o in urls)]
-        links = ", ".join(f"[{title_of(k + '.ipynb').partition('.')[0]}]({k}.ipynb)" for k in by)
-        return m[0] + f" Cited in {links}."*bool(by)
+        titles = {k: re.sub(r"^(\d+)\..*", r"chapter \1", title_of(k + ".ipynb")) for k in by}
+        return m[0] + f" Cited in {', '.join(f'[{v}]({k}.ipynb)' for k, v in titles.items())}."*bool(by)
     return re.sub(r"^- .*", cited, text, flags=re.M)
 
 
@@ -178,7 +172,8 @@ def toctrees():
     parts = {}
     for part, file in names.sidebar(): parts.setdefault(part, []).append(page_of(file))
     parts["Reference"] += [f"reference/{o}" for o in modules()]
-    return "\n\n".join(fenced("toctree", "\n".join(v), ":hidden:", f":caption: {k}") for k, v in parts.items() if k)
+    made = [fenced("toctree", "\n".join(v), ":hidden:", f":caption: {k}") for k, v in parts.items() if k]
+    return "\n\n".join(made)
 
 
 def write(src):
@@ -195,10 +190,9 @@ def write(src):
         nb = dict(cells=made, nbformat=4, nbformat_minor=5, metadata=meta)
         (src/f"{page_of(file)}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
     for p in nbs.glob("*.md"):
-        _, front, text = p.read_text(encoding="utf-8").split("---\n", 2)
-        about = yaml.safe_load(front)
+        text = p.read_text(encoding="utf-8")
+        text = re.sub('---\n.*\ndescription: "(.*)"\n---\n', r"\g<0>\n> \1\n", text)
         if p.stem == "references": text = with_chapters(text)
-        text = f"# {about['title']}\n\n> {about['description']}\n\n{prose(text)}"
-        (src/p.name).write_text(text, encoding="utf-8")
+        (src/p.name).write_text(prose(text), encoding="utf-8")
     (src/"reference"/"index.md").write_text(index_page(), encoding="utf-8")
     for mod in modules(): (src/"reference"/f"{mod}.rst").write_text(module_page(mod), encoding="utf-8")

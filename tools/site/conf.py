@@ -1,11 +1,10 @@
-"Sphinx's settings for the site, and what it learns from us: names between backticks, and docments"
+"Sphinx's settings for the site, and what it learns from us: links of names, and docments"
 import re
 import sys
 from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
-from sphinx.transforms import SphinxTransform
 
 here = Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
@@ -15,10 +14,10 @@ from names import cfg
 
 project = html_title = cfg["title"]
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "myst_nb",
-              "sphinx.ext.githubpages",
-              "sphinx_copybutton", "notfound.extension", "sphinxext.opengraph"]
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_inline"]
-myst_heading_anchors, myst_heading_slug_func, myst_dmath_double_inline = 4, "pages.slug", True
+              "sphinx.ext.githubpages", "sphinx_copybutton", "notfound.extension", "sphinxext.opengraph"]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_inline", "attrs_block"]
+myst_heading_anchors, myst_heading_slug_func = 4, "pages.slug"
+myst_dmath_double_inline = myst_title_to_header = True
 nb_execution_mode, nb_output_stderr = "off", "remove"
 autodoc_typehints_format, autodoc_preserve_defaults, autodoc_inherit_docstrings = "short", True, False
 python_maximum_signature_line_length, add_module_names, default_role = 84, False, "code"
@@ -46,29 +45,24 @@ copybutton_selector = "div:not(.output) > div.highlight > pre"
 
 
 def linkcode_resolve(domain, info):
-    return names.source_url(info["module"].removeprefix(names.lib + "."), info["fullname"])
+    mod = info["module"].removeprefix(names.lib + ".")
+    at = getattr(names.nodes(mod).get(info["fullname"]), "lineno", 1)
+    return f"{cfg['git_url']}/blob/{cfg['branch']}/{names.lib}/{mod.replace('.', '/')}.py#L{at}"
 
 
-class LinkNames(SphinxTransform):
-    "A link from each exported name between backticks to its entry in the reference"
-    default_priority = 500
-
-    def apply(self):
-        outer = nodes.title, nodes.rubric, nodes.reference, addnodes.pending_xref, addnodes.download_reference
-        for o in list(self.document.findall(nodes.literal)):
-            if not (at := names.home(o.astext())) or isinstance(o.parent, outer): continue
-            target = dict(reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}", refdoc=self.env.docname)
-            ref = addnodes.pending_xref("", refdomain="py", refexplicit=False, refwarn=True, **target)
-            o.replace_self(ref)
-            ref += o
-
-
-def finish(app, doctree, docname):
-    "Pictures load when they come into sight; links to the site's own address, the playground's, are relative"
+def finish(app, doctree):
+    "Pictures load in sight, the playground has a relative address, and names lead to the reference"
     for o in doctree.findall(nodes.image): o["loading"] = "lazy"
     for o in doctree.findall(nodes.reference):
         if o.get("refuri", "").startswith(html_baseurl):
-            o["refuri"] = "../" * docname.count("/") + o["refuri"].removeprefix(html_baseurl)
+            o["refuri"] = "../" * app.env.docname.count("/") + o["refuri"].removeprefix(html_baseurl)
+    outer = nodes.title, nodes.rubric, nodes.reference, addnodes.pending_xref, addnodes.download_reference
+    for o in list(doctree.findall(nodes.literal)):
+        if not (at := names.home(o.astext())) or isinstance(o.parent, outer): continue
+        target = dict(reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}", refdoc=app.env.docname)
+        ref = addnodes.pending_xref("", refdomain="py", refexplicit=False, refwarn=True, **target)
+        o.replace_self(ref)
+        ref += o
 
 
 def docstring(app, what, name, obj, options, lines):
@@ -77,6 +71,5 @@ def docstring(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    app.add_transform(LinkNames)
     app.connect("autodoc-process-docstring", docstring)
-    app.connect("doctree-resolved", finish)
+    app.connect("doctree-read", finish)
