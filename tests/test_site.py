@@ -58,10 +58,13 @@ def test_every_notebook_has_a_page(texts):
     assert wanted == set(texts)
 
 
+def side_list(html):
+    return re.sub(r"\s+", " ", html.split('aria-label="Course">')[1].split("</nav>")[0])
+
+
 def test_the_engine_room_stands_after_the_course(texts):
     "In the list beside the text, and by the links to the page before and after"
-    course = texts["index.html"].split('<nav class="course"')[1].split("</nav>")[0]
-    before, wing = course.split("<summary>Engine room</summary>")
+    before, wing = side_list(texts["index.html"]).split("Engine room<")
     assert "export.html" in before and "engine/" not in before
     assert all(f'href="{pages[p]}"' in wing for p in engine)
     last = pages[chapters[-1]]
@@ -71,17 +74,18 @@ def test_the_engine_room_stands_after_the_course(texts):
 
 def test_side_list_has_the_titles(texts):
     "A chapter has one name: beside the text, above it, and in the links from its neighbours"
-    course = re.sub(r"\s+", " ", texts["index.html"].split('<nav class="course"')[1].split("</nav>")[0])
+    course = side_list(texts["index.html"])
     for page in pages.values():
         title = re.search(r"<h1>(.*?)<a", texts[page], re.S).group(1)
-        assert f'<a href="{page}">{title}</a>' in course, f"{page} has another name in the side list"
+        assert f'href="{page}">{title}</a>' in course, f"{page} has another name in the side list"
 
 
 def test_reference_has_its_place(texts):
     "In the side list, with links to the page before and after"
     for page, html in texts.items():
         if not page.startswith("reference/"): continue
-        assert 'aria-current="page"' in html and "left-prev" in html and "right-next" in html, page
+        assert 'class="current reference' in side_list(html), page
+        assert "left-prev" in html and "right-next" in html, page
 
 
 def broken(pages):
@@ -136,7 +140,7 @@ def test_page_has_its_outputs(texts, nb):
     assert len(re.findall(r'<img alt="[^"]{10,}"', html)) >= figures, "a figure has no alternative text"
     assert html.count('<div class="cell_output') >= sum(bool(c["outputs"]) for c in shown)
     callouts = sum(c["source"].count("::: {.callout-") for c in cells(nb, "markdown"))
-    assert html.count(' admonition">') == callouts, "a callout is missing"
+    assert html.count('<details class="callout">') == callouts, "a callout is missing"
     for o in ("chapter-head", ">Needs<", ">Gives<", "prev-next-area"): assert o in html
     for o in ("minutes to read", "Open in Colab"): assert (o in html) == (nb in chapters)
 
@@ -236,6 +240,13 @@ def test_ids_are_unique(texts):
     for name, html in texts.items():
         ids = re.findall(r'<\w[^>]*\sid="([^"]+)"', without(html, "svg", "script"))
         assert {o for o in ids if ids.count(o) > 1} == set(), name
+
+
+def test_names_have_one_anchor():
+    import pages as made
+    taken = {"data"}
+    assert made.bar(["Data", "LM"], taken) == '{.names}\n`Data` <span id="lm"></span>`LM`\n\n'
+    assert made.bar(["LM"], taken) == "{.names}\n`LM`\n\n"
 
 
 # --- in a browser
@@ -339,6 +350,8 @@ def test_theme_is_kept(base, browser):
     ("tokenizer", "glossary.html"), ("attention", "glossary.html"), ("nucleus sampling", "glossary.html"),
     ("playground", "glossary.html#playground")])
 def test_search(base, browser, words, page):
+    tex = {o for p in pages for c in cells(p, "markdown") for maths in re.findall(r"\$[^$]+\$", c["source"])
+           for o in re.findall(r"\\[a-zA-Z]{2,}", maths)}
     tab = browser.new_page()
     tab.goto(base + "state.html")
     tab.keyboard.press("Control+k")
@@ -348,7 +361,8 @@ def test_search(base, browser, words, page):
     found = [o.removeprefix(base).split("?")[0] for o in found]
     assert any(o.startswith(page) for o in found[:8]), found
     tab.wait_for_timeout(300)
-    assert not re.search(r"\\[(\[]|\\[a-z]{3}", tab.inner_text("#search-results")), "raw TeX"
+    shown = tab.inner_text("#search-results")
+    assert not [o for o in tex if o in shown] and not re.search(r"\\[(\[]", shown), "raw TeX"
     tab.close()
 
 
@@ -362,7 +376,7 @@ def test_copy_wrap_and_folds(base, browser):
     page.wait_for_selector(".copybtn.success")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.strip() == block.locator("pre").inner_text().strip()
-    fold = page.locator("details.admonition:not(.hide):has(.highlight)").first
+    fold = page.locator("details.callout:has(.highlight)").first
     assert not fold.locator(".highlight").first.is_visible()
     fold.locator("summary").click()
     assert fold.locator(".highlight").first.is_visible()
@@ -382,8 +396,8 @@ def checkout(tmp_path_factory): return copy_checkout(tmp_path_factory.mktemp("si
 def test_bad_sources_are_named(checkout):
     nb = checkout/"nbs"/"03_state.ipynb"
     good = nb.read_text(encoding="utf-8")
-    def fails_with(*words):
-        r = run("--check", "--out", "never", cwd=checkout)
+    def fails_with(*words, args=()):
+        r = run("--check", "--out", "never", *args, cwd=checkout)
         assert r.returncode == 1 and all(o in r.stderr for o in words), r.stderr
         assert not (checkout/"never").exists()
     d = json.loads(good)
@@ -398,6 +412,7 @@ def test_bad_sources_are_named(checkout):
         (checkout/"nbs"/f"{new}.ipynb").unlink()
     edit(checkout/"nbs"/"sidebar.yml", "03_state.ipynb", "03_status.ipynb")
     fails_with("nbs/03_state.ipynb", "there is no nbs/03_status.ipynb")
+    fails_with("there is no nbs/03_status.ipynb", args=["--draft"])
     edit(checkout/"nbs"/"sidebar.yml", "03_status.ipynb", "03_state.ipynb")
     edit(checkout/"index.ipynb", "# lmfromscratch", "# lmfromscratch, changed")
     fails_with("README.md", "make readme")
@@ -421,8 +436,8 @@ def test_notebooks_are_prepared():
     "Quarto's callouts and options as Sphinx reads them; a table of pandas with one row of heads"
     import pages as made
     note = made.prose('::: {.callout-tip collapse="true"}\n## One `x`\nText [a](../02_rnn.ipynb#b)\n:::')
-    assert note == ("````{callout}\n:kind: tip\n:folded:\nOne `x`\n````\n\nText [a](../rnn.ipynb#b)\n"
-                    "````{callout-end}\n\n````")
+    assert note == ('<details class="callout">\n<summary>\n\n~~~{rubric} One `x`\n~~~\n\n</summary>\n\n'
+                    "Text [a](../rnn.ipynb#b)\n</details>\n")
     def cell(source): return made.shown(dict(source=source, outputs=[]), dict(made.re_option.findall(source)))
     assert cell("#| echo: false\n#| fig-cap: A\nf()")["metadata"]["tags"] == ["remove-input"]
     assert cell("#| fig-cap: A `b`\nf()")["metadata"]["mystnb"] == dict(figure=dict(caption="A `b`"))

@@ -83,8 +83,7 @@ def main():
     shutil.move(new, args.out)
     shutil.rmtree(src)
     if bad: print("A draft, not to be put online. It was built in spite of:", *bad, sep="\n")
-    n = len(list(args.out.rglob("*.html")))
-    print(f"{n} pages in {args.out.name}/ in {time.perf_counter() - start:.0f} s")
+    print(len(list(args.out.rglob("*.html"))), f"pages in {args.out} in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__": main()

@@ -6,6 +6,7 @@ import shutil
 
 import names
 from bs4 import BeautifulSoup
+from docutils.nodes import make_id
 from names import cfg, in_engine, lib, modules, page_of, symbols, title_of
 from project import cells, joined, name_of, notebooks, root
 from readme import re_number
@@ -84,7 +85,7 @@ def bar(own, taken):
 def notebook(file, mod, src):
     "The cells of a notebook that a reader sees"
     title, *rest = cells(nbs/file)
-    taken = {slug(o) for c in rest for o in re.findall(r"^#+ (.*)", c["source"], re.M)}
+    taken = {make_id(o) for c in rest for o in re.findall(r"^#+ (.*)", c["source"], re.M)}
     yield markdown(f"# {title_of(file)}\n" + prose(title["source"].partition("\n")[2]))
     if mod in modules(): yield markdown(head(rest, file, mod))
     for c in rest:
@@ -138,12 +139,9 @@ def entry(mod, name, *flags):
     return f".. auto{what}:: {lib}.{mod}.{name}\n" + "".join(f"   :{o}:\n" for o in flags)
 
 
-def about(mod): return (names.module(mod).__doc__ or "").strip()
-
-
 def module_page(mod):
     "In reStructuredText, which is what autodoc writes"
-    top = f"{mod}\n{'=' * len(mod)}\n\n``{lib}.{mod}``: {names.rst(about(mod))}\n\n"
+    top = f"{mod}\n{'=' * len(mod)}\n\n``{lib}.{mod}``: {names.rst(names.module(mod).__doc__)}\n\n"
     top += f"From :doc:`/{page_of(modules()[mod])}`.\n\n"
     return top + "\n".join(entry(mod, o) for o in symbols(mod))
 
@@ -151,7 +149,7 @@ def module_page(mod):
 def index_page():
     def part(engine):
         found = [o for o in modules() if in_engine(o) == engine]
-        return "".join(f"[{o}]({o}.rst): {about(o)}\n: {gives(o)}\n\n" for o in found)
+        return "".join(f"[{o}]({o}.rst): {names.module(o).__doc__}\n: {gives(o)}\n\n" for o in found)
     return (f"# API reference\n\nAll comes with `from {lib}.all import *`, the command line aside.\n\n"
             f"## The chapters\n\n{part(False)}## The engine room\n\n{part(True)}")
 

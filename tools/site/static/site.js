@@ -1,5 +1,4 @@
 // Maths, wrapped code, links into what is folded, search on demand and without TeX
-"use strict";
 const root = document.documentElement, all = (what) => [...document.querySelectorAll(what)];
 
 for (const o of all(".math")) {
@@ -39,8 +38,8 @@ if (location.hash) unfold();
 addEventListener("hashchange", unfold);
 
 const index = Object.assign(document.createElement("script"), { src: root.dataset.content_root + "searchindex.js" });
-const opened = () => { if (!document.querySelector("script[src*=searchindex]")) document.head.append(index); };
-new MutationObserver(opened).observe(document.getElementById("pst-search-dialog"), { attributes: true });
+const opened = new MutationObserver(() => document.head.append(index));
+opened.observe(document.getElementById("pst-search-dialog"), { attributes: true });
 addEventListener("load", () => {
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => plain(html.replace(/<(span|div) class="math[^]*?<\/\1>/g, "…"), anchor);
