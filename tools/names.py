@@ -36,6 +36,14 @@ def modules():
 def in_engine(mod): return mod.startswith("engine.")
 
 
+def parts():
+    "`part: pages` of the side list, the reference with a page for each module"
+    res = {}
+    for part, file in sidebar(): res.setdefault(part, []).append(page_of(file))
+    res["Reference"] += [f"reference/{o}" for o in modules()]
+    return res
+
+
 @cache
 def title_of(file):
     "The title of a notebook, after its number if it is a chapter"
@@ -52,7 +60,8 @@ def module(mod): return importlib.import_module(f"{lib}.{mod}")
 def symbols(mod):
     "Names that `mod` exports, and public methods of its classes and of those it patches, as in the source"
     def public(name, node): return re.fullmatch(r"[^\W_]\w*\.[^\W_]\w*", name) and hasattr(node, "args")
-    return [k for k, v in nodes(mod).items() if k in module(mod).__all__ or public(k, v)]
+    found = [k for k, v in nodes(mod).items() if k in module(mod).__all__ or public(k, v)]
+    return found + [o for o in module(mod).__all__ if o not in found] # From another package
 
 
 def defined(body):

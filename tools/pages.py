@@ -6,7 +6,6 @@ import shutil
 
 import names
 from bs4 import BeautifulSoup
-from docutils.nodes import make_id
 from names import cfg, in_engine, lib, modules, page_of, symbols, title_of
 from project import cells, joined, name_of, notebooks, root
 from readme import re_number
@@ -85,7 +84,7 @@ def bar(own, taken):
 def notebook(file, mod, src):
     "The cells of a notebook that a reader sees"
     title, *rest = cells(nbs/file)
-    taken = {make_id(o) for c in rest for o in re.findall(r"^#+ (.*)", c["source"], re.M)}
+    taken = {slug(o) for c in rest for o in re.findall(r"^#+ (.*)", c["source"], re.M)}
     yield markdown(f"# {title_of(file)}\n" + prose(title["source"].partition("\n")[2]))
     if mod in modules(): yield markdown(head(rest, file, mod))
     for c in rest:
@@ -166,11 +165,8 @@ def with_chapters(text):
 
 
 def toctrees():
-    "The parts of the side list, and the order of the pages"
-    parts = {}
-    for part, file in names.sidebar(): parts.setdefault(part, []).append(page_of(file))
-    parts["Reference"] += [f"reference/{o}" for o in modules()]
-    made = [fenced("toctree", "\n".join(v), ":hidden:", f":caption: {k}") for k, v in parts.items() if k]
+    "The order of the pages, for the links to the one before and the one after"
+    made = [fenced("toctree", "\n".join(v), ":hidden:") for k, v in names.parts().items() if k]
     return "\n\n".join(made)
 
 

@@ -27,9 +27,8 @@ mathjax_path, mathjax_options = "katex/katex.min.js", {"defer": "defer"}
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(
-    navbar_start=["navbar-logo"], navbar_center=[], navbar_align="right",
-    navbar_end=["playground", "theme-switcher", "github"], secondary_sidebar_items=["page-toc"],
-    article_header_start=[], article_header_end=["wrap"],
+    navbar_center=[], navbar_end=["playground", "theme-switcher", "github"],
+    secondary_sidebar_items=["page-toc"], article_header_start=[], article_header_end=["wrap"],
     footer_start=[], footer_end=[], show_toc_level=1, search_as_you_type=True, back_to_top_button=False,
     search_bar_text="Search names and text", pygments_light_style="a11y-high-contrast-light")
 html_sidebars = {"**": ["course"]}
@@ -70,6 +69,11 @@ def docstring(app, what, name, obj, options, lines):
     lines[:] = names.doc_lines(mod, name, obj)
 
 
+def course(app, pagename, templatename, context, doctree):
+    context.update(parts=names.parts(), titles=app.env.titles)
+
+
 def setup(app):
+    app.connect("html-page-context", course)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("doctree-read", finish)
