@@ -81,6 +81,14 @@ def bar(own, taken):
     return "{.names}\n" + " ".join(marks) + "\n\n"
 
 
+def signature(source, node):
+    "A definition up to where its work begins: parameters, docments and docstring, of a class with its `__init__`"
+    made = next((o for o in getattr(node, "body", []) if getattr(o, "name", "") == "__init__"), node)
+    first = getattr(made, "body", [node])[0]
+    end = first.end_lineno if isinstance(first, ast.Expr) else max(made.lineno, first.lineno - 1)
+    return "````python\n" + "\n".join(source.splitlines()[node.lineno - 1:end]) + "\n````"
+
+
 def notebook(file, mod, src):
     "The cells of a notebook that a reader sees"
     title, *rest = cells(nbs/file)
@@ -92,9 +100,10 @@ def notebook(file, mod, src):
         skip = {"hide", "default_exp"} & options.keys() or options.get("include") == "false"
         if is_code and skip or c["source"].startswith("[Open in Colab]"): continue
         exports = {"export", "exports"} & options.keys()
-        own = [o for o in names.defined(ast.parse(c["source"]).body) if o in symbols(mod)] if exports else []
+        found = names.defined(ast.parse(c["source"]).body) if exports else {}
+        own = [o for o in found if o in symbols(mod)]
         if "export" in options:
-            for o in own: yield markdown(bar([o], taken) + fenced("eval-rst", entry(mod, o, "no-index")))
+            for o in own: yield markdown(bar([o], taken) + signature(c["source"], found[o]))
             continue
         if own: yield markdown(bar(own, taken))
         if to := options.get("fig-link"):
@@ -133,9 +142,9 @@ def head(rest, file, mod):
 
 # --- the reference, the list of papers, and all of it
 
-def entry(mod, name, *flags):
-    if (what := names.kind(mod, name)) == "data": flags = *flags, "no-value"
-    return f".. auto{what}:: {lib}.{mod}.{name}\n" + "".join(f"   :{o}:\n" for o in flags)
+def entry(mod, name):
+    what = names.kind(mod, name)
+    return f".. auto{what}:: {lib}.{mod}.{name}\n" + "   :no-value:\n"*(what == "data")
 
 
 def module_page(mod):
