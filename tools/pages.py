@@ -82,7 +82,7 @@ def bar(own, taken):
 
 
 def signature(source, node):
-    "A definition up to where its work begins: parameters, docments and docstring, of a class with its `__init__`"
+    "A definition up to where its work begins: docments and docstring, of a class with its `__init__`"
     made = next((o for o in getattr(node, "body", []) if getattr(o, "name", "") == "__init__"), node)
     first = getattr(made, "body", [node])[0]
     end = first.end_lineno if isinstance(first, ast.Expr) else max(made.lineno, first.lineno - 1)
