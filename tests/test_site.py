@@ -293,7 +293,8 @@ def test_pages_in_a_browser(base, browser, texts, axe):
     def asked(r):
         if not r.url.startswith((base, "data:", "blob:")): say(f"asks another host: {r.url}")
     desk, phone = dict(width=1280, height=900), dict(width=390, height=844)
-    context = browser.new_context(viewport=desk, color_scheme="light")
+    # Without the colours between two, while a button fades from light to dark
+    context = browser.new_context(viewport=desk, color_scheme="light", reduced_motion="reduce")
     page = context.new_page()
     page.on("request", asked)
     page.on("response", answered)

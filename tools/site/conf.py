@@ -57,7 +57,8 @@ def finish(app, doctree):
             o["refuri"] = "../" * app.env.docname.count("/") + o["refuri"].removeprefix(html_baseurl)
     outer = nodes.title, nodes.rubric, nodes.reference, addnodes.pending_xref, addnodes.download_reference
     for o in list(doctree.findall(nodes.literal)):
-        if not (at := names.home(o.astext())) or isinstance(o.parent, outer): continue
+        within = isinstance(o.parent, outer) or isinstance(o.parent.parent, outer)
+        if within or not (at := names.home(o.astext())): continue
         target = dict(reftype="obj", reftarget=f"{names.lib}.{'.'.join(at)}", refdoc=app.env.docname)
         ref = addnodes.pending_xref("", refdomain="py", refexplicit=False, refwarn=True, **target)
         o.replace_self(ref)
