@@ -108,7 +108,7 @@ def main():
     p.add_argument('--texts', nargs='*', default=['shakespeare', 'bible'])
     p.add_argument('--tokens', nargs='*', default=kinds)
     p.add_argument('--seeds', type=int, nargs='*', default=[0, 1, 2])
-    p.add_argument('--seconds', type=float, default=16., help="of CPU time for each training")
+    p.add_argument('--seconds', type=float, default=60., help="of CPU time for each training")
     p.add_argument('--weights', type=int, default=300_000)
     p.add_argument('--lr', type=float, default=8e-3, help="as in chapter 12's recipe")
     p.add_argument('--bs', type=int, default=16)
