@@ -58,6 +58,8 @@ def train(ids, vocab_sz, seed, args):
     "A model after so many seconds of CPU time, and the number of its steps"
     torch.manual_seed(seed)
     model, state, step = sized(vocab_sz, args.weights), None, 0
+    often = torch.bincount(ids.long(), minlength=vocab_sz) + 1.
+    model.h_o.bias.data = (often/often.sum()).log() # Rare tokens would take it hundreds of steps
     opt = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     batches, start = EndlessStreams(ids, args.bs, args.sl), time.process_time()
     while (done := (time.process_time() - start) / args.seconds) < 1:
