@@ -1,4 +1,6 @@
-"""Characters a second of a run by one thread, threads or processes, in turns, the best of many; print JSON
+"""Characters a second of a run by one thread, threads or processes, in turns; print JSON
+
+What is printed is the median of the turns, since a processor may be faster for a moment.
 
 `wall` is by the clock. `computing` is what the clock would show if nothing else ran: the time that the
 processor spent on the busiest process, of which what the threads share is divided by their number."""
@@ -9,6 +11,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 
 def speed(group, folder, steps, rounds, bf16, sync=None):
@@ -99,12 +102,11 @@ def main():
                  f'{n} processes, a message for each tensor':
                      lambda: slowest(in_processes(n, speed, many, *how, False, one_by_one)),
                  f'{n} processes, DDP': lambda: slowest(in_processes(n, ddp_step, many, *how))}
-        best = dict.fromkeys(ways, (0., 0.))
-        for _ in range(args.turns):
-            for name, f in ways.items(): best[name] = [max(o) for o in zip(best[name], f())]
-    res = {k: {name: dict(characters_per_s=round(v), times_one_thread=round(v/one, 3))
-               for name, v, one in zip(('wall', 'computing'), found, best['one thread'])}
-           for k, found in best.items()}
+        turns = [{name: f() for name, f in ways.items()} for _ in range(args.turns)]
+    def told(way, i):
+        speeds, times = zip(*[(o[way][i], o[way][i]/o['one thread'][i]) for o in turns])
+        return dict(characters_per_s=round(median(speeds)), times_one_thread=round(median(times), 3))
+    res = {k: {name: told(k, i) for i, name in enumerate(('wall', 'computing'))} for k in ways}
     print(json.dumps(res | dict(recipe=args.recipe, cores=cores(), machine=platform.machine(),
                                 torch=torch.__version__), indent=1))
 

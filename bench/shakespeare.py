@@ -63,15 +63,15 @@ def begin(text, folder, recipe, muon, **settings):
 
 
 def times_as_long(one, other, repeats=6, steps=5):
-    "How much longer a step of `one` takes, both timed in turn; the fastest of each counts"
+    "How much longer a step of `one` computes, both timed in turn; the fastest of each counts"
     best = dict.fromkeys((one, other), float('inf'))
     for _ in range(repeats):
         for run in best:
             run.model.train()
             with in_threads(run.model, run.settings.threads, run.settings.bf16):
-                start = time.perf_counter()
+                start = time.process_time()
                 for _ in range(steps): run.train_step()
-                best[run] = min(best[run], (time.perf_counter() - start)/steps)
+                best[run] = min(best[run], (time.process_time() - start)/steps)
     return best[one] / best[other]
 
 

@@ -95,7 +95,7 @@ def unroll(self:AWDLSTM, x, state=None): # (bs, sl), 2 x (n_layers, bs, n_hidden
 
 # %% ../nbs/13_awdlstm.ipynb #d7a299bf
 def is_stuck(losses:list, # Validation losses, the newest last
-             n:int=5) -> bool: # So many before the newest are not looked at
+             n:int=5) -> bool: # How many before the newest are left out
     "Is the newest loss worse than the best of those that came more than `n` validations before?"
     return len(losses) > n+1 and losses[-1] > min(losses[:-1-n])
 

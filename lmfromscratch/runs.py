@@ -104,7 +104,7 @@ class TextRecipe:
     warmup:float=0.1  # Share of the training in which the rate climbs
     forget:float=0.01 # Share of the streams that start a batch from an empty past
 
-# The only place where these numbers stand
+# These numbers are written here and nowhere else
 text_recipes = {
     'rnn':  TextRecipe('LMModel5', dict(n_hidden=256, n_layers=1), lr=2e-3),
     'gru':  TextRecipe('CharGRU', dict(n_hidden=256, n_layers=1, dropout=0.25)),

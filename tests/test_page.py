@@ -637,6 +637,24 @@ def test_no_step_has_no_duration(reader, site):
     r.close()
 
 
+def test_reading_is_not_counted_into_the_speed(reader, site):
+    "And a number is never parted from its unit by a line's end"
+    r, worker = reader(), (site/'worker.js').read_text('utf-8')
+    slow = worker.replace('await read(id, true)', 'await sleep(25)\n    await read(id, true)')
+    assert slow != worker
+    allowed = {'Cross-Origin-Embedder-Policy': 'require-corp'} # As the server says of each file
+    r.route('**/worker.js', lambda o: o.fulfill(body=slow, content_type='text/javascript', headers=allowed))
+    r.open('?model=letters')
+    start = time.monotonic()
+    r.write('the ' * 20, length=40, pace='full')
+    took, said = time.monotonic() - start, r.said('stats')
+    seconds = float(r.get_attribute('#stats', 'data-seconds'))
+    assert took > 2 and seconds < took - 1.9 # Eighty characters were read, 25 ms each
+    assert re.match(r'40\u00a0characters in [\d.]+\u00a0m?s, [\d,]+ a second\. ', said)
+    assert re.search(r'The model takes [\d.]+\u00a0ms ', said)
+    r.close()
+
+
 def test_the_games(reader, python):
     r, (model, vocab) = reader().open('?pace=full'), python('bible')
     r.click('#tab-guess')

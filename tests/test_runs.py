@@ -364,6 +364,12 @@ def test_what_cannot_be_computed_is_never_chosen(no_bf16, tmp_path, file):
     assert r.returncode == 0 and 'float32' in r.stdout, r.stderr
 
 
+def test_a_model_whose_first_weights_are_fixed_is_timed(tmp_path):
+    run = new_run(text, tmp_path/'run', small, steps=3, threads=1, bf16=False)
+    next(run.model.parameters()).requires_grad_(False)
+    assert choose_bf16(run, None) in (True, False) and seconds_a_batch(run, False) > 0
+
+
 def test_bfloat16_by_name_where_it_cannot_be_computed(no_bf16, tmp_path, file):
     by_name = [o if o != 'auto' else 'bfloat16' for o in options]
     said = complaint('train', file, '--steps', '3', '--out', tmp_path/'run', *by_name)

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import sys
 import tempfile
 import time
@@ -150,6 +151,12 @@ def first_line(cell):
     return next((o for o in cell.source.splitlines() if o.strip() and not re.match(r"\s*#\s*\|", o)), "")
 
 
+def computed():
+    "Seconds that the processor spent on kernels that have ended"
+    o = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return o.ru_utime + o.ru_stime
+
+
 def run_nb(path, env, dry_run=False):
     "Run the notebook at `path`; True if every cell ran. Nothing is written otherwise"
     name, folder, path = name_of(path, nbs), path.parent, path.resolve()
@@ -160,7 +167,7 @@ def run_nb(path, env, dry_run=False):
     client = Client(nb, timeout=None, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
                     record_timing=False, store_widget_state=False, coalesce_streams=True,
                     resources={"metadata": {"path": str(folder)}})
-    start = time.perf_counter()
+    start, before = time.perf_counter(), computed()
     try: client.execute(env=env)
     except Exception as e:
         cell = nb.cells[client.at]
@@ -177,8 +184,8 @@ def run_nb(path, env, dry_run=False):
         if settle(c, stored[c.id] or None): changed.append((i, c))
         n_text += bool(parts(c.outputs)[0])
     if not dry_run: write(nb, path)
-    print(f"{name}: {seconds:.1f} s, {len(code)} code cells, {n_text} with text or tables, "
-          f"{len(changed)} of them changed", flush=True)
+    print(f"{name}: {seconds:.1f} s, {computed()-before:.0f} s of computing, {len(code)} code cells, "
+          f"{n_text} with text or tables, {len(changed)} of them changed", flush=True)
     for i, c in changed: print(f"    changed: cell {i} ({c.id}) {first_line(c)}")
     for o in warnings(nb): print(f"    warning: {o}")
     return True
