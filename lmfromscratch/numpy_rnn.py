@@ -13,6 +13,11 @@ from fastprogress.fastprogress import progress_bar
 from .data import TextTooShort
 from .engine.reader import DataReader, takes_columns
 
+def _check_settings(learning_rate, **sizes):
+    for name, v in sizes.items():
+        if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
+    if not learning_rate > 0: raise ValueError(f"learning_rate must be above 0, not {learning_rate}.")
+
 # %% ../nbs/09_numpy_rnn.ipynb #d5bb46e4
 def log_softmax(z # Scores, `(..., vocab_size)`
                ) -> np.ndarray: # Logarithms of the probabilities, same shape
@@ -31,9 +36,7 @@ class RNN:
                  learning_rate:float=0.1, # Of Adagrad
                  seed:int=0, dtype=np.float32, # For first weights and sampling; float64 is for checks
                  start:float=25.):        # What Adagrad's memory starts at; 0 as it is usually written
-        for name, v in (('hidden_size', hidden_size), ('vocab_size', vocab_size), ('seq_length', seq_length)):
-            if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
-        if not learning_rate > 0: raise ValueError(f"learning_rate must be above 0, not {learning_rate}.")
+        _check_settings(learning_rate, hidden_size=hidden_size, vocab_size=vocab_size, seq_length=seq_length)
         self.hidden_size, self.vocab_size, self.seq_length = hidden_size, vocab_size, seq_length
         self.learning_rate, self.dtype, self.rng = learning_rate, np.dtype(dtype), np.random.default_rng(seed)
         self.h, self.steps, self.losses, self.smooth_loss = None, 0, [], float(np.log(vocab_size))
@@ -102,6 +105,7 @@ def numeric_gradients(rnn, inputs, targets, h, # A model in float64, ids, and th
             w[i] = old
     return d
 
+# %% ../nbs/09_numpy_rnn.ipynb #4d7b556b
 def relative_errors(a:dict, b:dict # Name -> gradient, the same names in both
                    ) -> dict: # Name -> relative error: 0 for equal, 1 if only one of them is zero
     "The norm of the difference over the larger of the two norms"
@@ -135,6 +139,7 @@ def train_step(self:RNN, reader:DataReader) -> float: # Nats per character of th
     return loss
 
 # %% ../nbs/09_numpy_rnn.ipynb #21d89109
+#| code-fold: true
 @patch
 def next_state(self:RNN, h, ix): return np.tanh(self.U[:, ix] + self.W @ h + self.b) # After one character
 
