@@ -13,11 +13,6 @@ from fastprogress.fastprogress import progress_bar
 from .data import TextTooShort
 from .engine.reader import DataReader, takes_columns
 
-def _check_settings(learning_rate, **sizes):
-    for name, v in sizes.items():
-        if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
-    if not learning_rate > 0: raise ValueError(f"learning_rate must be above 0, not {learning_rate}.")
-
 # %% ../nbs/09_numpy_rnn.ipynb #d5bb46e4
 def log_softmax(z # Scores, `(..., vocab_size)`
                ) -> np.ndarray: # Logarithms of the probabilities, same shape
@@ -36,7 +31,9 @@ class RNN:
                  learning_rate:float=0.1, # Of Adagrad
                  seed:int=0, dtype=np.float32, # For first weights and sampling; float64 is for checks
                  start:float=25.):        # What Adagrad's memory starts at; 0 as it is usually written
-        _check_settings(learning_rate, hidden_size=hidden_size, vocab_size=vocab_size, seq_length=seq_length)
+        for name, v in (('hidden_size', hidden_size), ('vocab_size', vocab_size), ('seq_length', seq_length)):
+            if v < 1: raise ValueError(f"{name} must be 1 or more, not {v}.")
+        if not learning_rate > 0: raise ValueError(f"learning_rate must be above 0, not {learning_rate}.")
         self.hidden_size, self.vocab_size, self.seq_length = hidden_size, vocab_size, seq_length
         self.learning_rate, self.dtype, self.rng = learning_rate, np.dtype(dtype), np.random.default_rng(seed)
         self.h, self.steps, self.losses, self.smooth_loss = None, 0, [], float(np.log(vocab_size))
@@ -206,7 +203,6 @@ def predict(self:RNN, reader:DataReader, # For its vocabulary
     for ix in ids[:-1]: h = self.next_state(h, ix)
     return start + reader.decode(self.sample(h, ids[-1], n, seed))
 
-# %% ../nbs/09_numpy_rnn.ipynb #losson01
 @patch
 def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the reader holds out
            ) -> float: # Nats per character; divided by ln 2: bits
