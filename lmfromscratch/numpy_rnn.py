@@ -150,14 +150,13 @@ def sample(self:RNN,
     "Draw characters one by one, each from what the model expects after the last"
     if not 0 <= seed_ix < self.vocab_size:
         raise ValueError(f"seed_ix is {seed_ix}, not 0 to {self.vocab_size-1}.")
-    h, ix = np.zeros(self.hidden_size, self.dtype) if h is None else np.reshape(h, self.hidden_size), seed_ix
-    rng, ids = self.rng if seed is None else np.random.default_rng(seed), []
+    h = np.zeros(self.hidden_size, self.dtype) if h is None else np.reshape(h, self.hidden_size)
+    rng, ids = self.rng if seed is None else np.random.default_rng(seed), [seed_ix]
     for _ in range(n):
-        h = self.next_state(h, ix)
+        h = self.next_state(h, ids[-1])
         edges = np.exp(log_softmax((self.V @ h + self.c).astype(np.float64))).cumsum()
-        ix = int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))
-        ids.append(ix)
-    return ids
+        ids.append(int(np.searchsorted(edges, rng.random() * edges[-1], side='right')))
+    return ids[1:]
 
 # %% ../nbs/09_numpy_rnn.ipynb #c7784f38
 def _check_reader(rnn, reader, *names):
