@@ -102,6 +102,7 @@ def numeric_gradients(rnn, inputs, targets, h, # A model in float64, ids, and th
             w[i] = old
     return d
 
+# %% ../nbs/09_numpy_rnn.ipynb #4d7b556b
 def relative_errors(a:dict, b:dict # Name -> gradient, the same names in both
                    ) -> dict: # Name -> relative error: 0 for equal, 1 if only one of them is zero
     "The norm of the difference over the larger of the two norms"
@@ -135,6 +136,7 @@ def train_step(self:RNN, reader:DataReader) -> float: # Nats per character of th
     return loss
 
 # %% ../nbs/09_numpy_rnn.ipynb #21d89109
+#| code-fold: true
 @patch
 def next_state(self:RNN, h, ix): return np.tanh(self.U[:, ix] + self.W @ h + self.b) # After one character
 
@@ -148,14 +150,13 @@ def sample(self:RNN,
     "Draw characters one by one, each from what the model expects after the last"
     if not 0 <= seed_ix < self.vocab_size:
         raise ValueError(f"seed_ix is {seed_ix}, not 0 to {self.vocab_size-1}.")
-    h, ix = np.zeros(self.hidden_size, self.dtype) if h is None else np.reshape(h, self.hidden_size), seed_ix
-    rng, ids = self.rng if seed is None else np.random.default_rng(seed), []
+    h = np.zeros(self.hidden_size, self.dtype) if h is None else np.reshape(h, self.hidden_size)
+    rng, ids = self.rng if seed is None else np.random.default_rng(seed), [seed_ix]
     for _ in range(n):
-        h = self.next_state(h, ix)
+        h = self.next_state(h, ids[-1])
         edges = np.exp(log_softmax((self.V @ h + self.c).astype(np.float64))).cumsum()
-        ix = int(np.searchsorted(edges, rng.random() * edges[-1], side='right'))
-        ids.append(ix)
-    return ids
+        ids.append(int(np.searchsorted(edges, rng.random() * edges[-1], side='right')))
+    return ids[1:]
 
 # %% ../nbs/09_numpy_rnn.ipynb #c7784f38
 def _check_reader(rnn, reader, *names):
@@ -201,7 +202,6 @@ def predict(self:RNN, reader:DataReader, # For its vocabulary
     for ix in ids[:-1]: h = self.next_state(h, ix)
     return start + reader.decode(self.sample(h, ids[-1], n, seed))
 
-# %% ../nbs/09_numpy_rnn.ipynb #losson01
 @patch
 def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the reader holds out
            ) -> float: # Nats per character; divided by ln 2: bits
