@@ -56,7 +56,7 @@ def used(css, words):
 
 def assets(out):
     "The site's map and the playground; what no page uses goes"
-    (out/"_static"/"scripts"/"fontawesome.js").write_text("") # The theme's style sheet has its icons as a font
+    (out/"_static"/"scripts"/"fontawesome.js").write_text("") # Its style sheet has the icons as a font
     for p in (*out.rglob("*.map"), *out.rglob("webpack-macros.html"), *out.glob(".buildinfo*")): p.unlink()
     made = [p.read_text(encoding="utf-8") for o in ("*.html", "_static/**/*.js") for p in out.rglob(o)]
     words = set(re.findall(r"[\w-]+", " ".join(made)))

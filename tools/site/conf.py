@@ -32,12 +32,13 @@ html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(
     navbar_center=[], navbar_end=["playground", "theme-switcher", "github"],
     secondary_sidebar_items=["page-toc"], article_header_start=[], article_header_end=["wrap"],
-    footer_start=[], footer_end=[], show_toc_level=1, search_as_you_type=True, back_to_top_button=False,
+    footer_start=[], footer_end=[], show_toc_level=1, back_to_top_button=False,
     search_bar_text="Search names and text", pygments_light_style="a11y-high-contrast-light")
 html_sidebars = {"**": ["course"]}
 html_context = dict(default_mode="auto", git_url=cfg["git_url"])
-templates_path, html_static_path = [str(here/"templates")], [str(here/"static"), *map(str, (katex/"dist", katex/"LICENSE"))]
-exclude_patterns = ["**.ttf", "**.woff", "*.mjs", "contrib", "katex.css", "katex.js", "*swap*", "README.md"]
+templates_path = [str(here/"templates")]
+html_static_path = [f"{here}/static", f"{katex}/dist", f"{katex}/LICENSE"]
+exclude_patterns = ["**.ttf", "**.woff", "**.mjs", "**katex.js", "**katex.css", "**swap*", "**contrib", "**README.md"]
 html_css_files, html_js_files = ["site.css", "katex.min.css"], ["site.js"]
 html_favicon = str(here/"static"/"icon.svg")
 html_baseurl = ogp_site_url = pages.address + "/"

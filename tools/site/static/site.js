@@ -34,6 +34,7 @@ addEventListener("hashchange", unfold);
 const index = Object.assign(document.createElement("script"), { src: root.dataset.content_root + "searchindex.js" });
 const opened = new MutationObserver(() => document.head.append(index));
 opened.observe(document.getElementById("pst-search-dialog"), { attributes: true });
+DOCUMENTATION_OPTIONS.search_as_you_type = true;
 addEventListener("load", () => {
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => plain(html.replace(/<(span|div) class="math[^]*?<\/\1>/g, "…"), anchor);
