@@ -108,7 +108,7 @@ class TextRecipe:
 text_recipes = {
     'rnn':  TextRecipe('LMModel5', dict(n_hidden=256, n_layers=1), lr=2e-3),
     'gru':  TextRecipe('CharGRU', dict(n_hidden=256, n_layers=1, dropout=0.25)),
-    'lstm': TextRecipe('CharLSTM', dict(n_hidden=320, dropout=0.25), lr=8e-3),
+    'lstm': TextRecipe('CharLSTM', dict(n_hidden=320, dropout=0.15), lr=8e-3, wd=0.1),
     'tutorial': TextRecipe('UnrolledLM', dict(n_hidden=256, n_layers=2, carry=False, fused=True),
                            sl=32, lr=4e-3, forget=0.),
     'gpu':  TextRecipe('CharLSTM', dict(n_hidden=1024, n_layers=2, n_emb=128, dropout=0.6, emb_dropout=0.2),

@@ -15,13 +15,13 @@ root = Path(__file__).resolve().parent.parent
 by_clock = dict(threads=2, bf16=True)
 runs = {
     # Of seeds 0, 1 and 2 the middle one: see the records at the end of chapter 12
-    "shakespeare": lambda o: new_run("shakespeare", o, text_recipes["lstm"], steps=4644, seed=2, **by_clock),
+    "shakespeare": lambda o: new_run("shakespeare", o, text_recipes["lstm"], steps=4644, seed=1, **by_clock),
     "shakespeare_gru": lambda o: new_run("shakespeare", o, text_recipes["gru"], minutes=3, **by_clock),
     "bible": lambda o: new_run("bible", o, minutes=12, **by_clock),
 }
 commands = {
     "model7": "lmfs course --models 7",
-    "shakespeare": "lmfs train shakespeare --steps 4644 --seed 2 --threads 2 --precision bfloat16",
+    "shakespeare": "lmfs train shakespeare --steps 4644 --seed 1 --threads 2 --precision bfloat16",
     "shakespeare_gru": "lmfs train shakespeare --model gru --minutes 3 --threads 2 --precision bfloat16",
     "bible": "lmfs train bible --minutes 12 --threads 2 --precision bfloat16",
 }

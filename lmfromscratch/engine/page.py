@@ -83,8 +83,8 @@ page_models = {
 # Units that follow something that has a name, found as in chapter 10: kind, layer, unit
 known_units = {
     'bible': [dict(name='how long the verse is', kind='c', layer=0, n=315)],
-    'shakespeare': [dict(name='how long the line is', kind='c', layer=0, n=192),
-                    dict(name="in a speaker's name, more or less", kind='c', layer=0, n=8)],
+    'shakespeare': [dict(name='how long the line is', kind='c', layer=0, n=211),
+                    dict(name="in a speaker's name, more or less", kind='h', layer=0, n=307)],
     'shakespeare_gru': [dict(name="in a speaker's name", kind='h', layer=0, n=32),
                         dict(name='how long the line is', kind='h', layer=0, n=154)]}
 
