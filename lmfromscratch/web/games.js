@@ -77,8 +77,8 @@ function tryLetter(typed) {
   table.look(at)
   $('guess-said').textContent = `It was ${spoken(token)}. The model had it in place ${rank}, at ` +
     `${rows.bits[at].toFixed(1)} bits. You: ${you} a letter by the number of guesses. The model: ${model} ` +
-    `in the same way, ${(score.bits / score.you.seen.length).toFixed(2)} bits a letter by its probabilities.` +
-    (guess.at === end ? ' That was all of it.' : '')
+    `in the same way, ${(score.bits / score.you.seen.length).toFixed(2)} bits a letter by its ` +
+    'probabilities.' + (guess.at === end ? ' That was all of it.' : '')
 }
 
 // --- three temperatures

@@ -38,7 +38,7 @@ html_sidebars = {"**": ["course"]}
 html_context = dict(default_mode="auto", git_url=cfg["git_url"])
 templates_path = [str(here/"templates")]
 html_static_path = [f"{here}/static", f"{katex}/dist", f"{katex}/LICENSE"]
-exclude_patterns = ["**.ttf", "**.woff", "**.mjs", "**katex.js", "**katex.css", "**swap*", "**contrib", "**README.md"]
+exclude_patterns = ["**.ttf", "**.woff", "**.mjs", "**katex.[cj]s*", "**swap*", "**contrib", "**README.md"]
 html_css_files, html_js_files = ["site.css", "katex.min.css"], ["site.js"]
 html_favicon = str(here/"static"/"icon.svg")
 html_baseurl = ogp_site_url = pages.address + "/"
