@@ -425,7 +425,8 @@ def test_broken_links_are_named(tmp_path):
     "By Sphinx, when it builds, and by the test of the built pages"
     import docs
     (tmp_path/"src").mkdir()
-    (tmp_path/"src"/"index.md").write_text("# Home\n\n[one](none.md), [two](#no), [three](#home)\n")
+    (tmp_path/"src"/"index.md").write_text("# Home\n\n[one](none.md), [two](#no), [three](#home)\n\n"
+                                           "```{toctree}\nself\n```\n")
     said = docs.sphinx(tmp_path/"src", tmp_path/"out")
     assert len(said) == 2 and "none.md" in said[0] and "no" in said[1], said
     site = {"a.html": '<a href="sub/b.html#here"></a> <a href="none.html"></a> <a href="#no"></a>',

@@ -75,11 +75,13 @@ def docstring(app, what, name, obj, options, lines):
 
 
 def lighter(app, pagename, templatename, context, doctree):
-    "KaTeX's style only where there are formulas, and no script that the page waits for"
-    maths = app.env.domains.math_domain.has_equations(pagename)
-    context["css_files"] = [o for o in context["css_files"] if maths or "katex" not in o.filename]
+    "KaTeX's style only where there are formulas, and no script that a page waits for but the search's"
     context["script_files"] = [o for o in context["script_files"] if o.filename]
-    for o in context["script_files"]: o.attributes["defer"] = "defer"
+    maths = any("katex" in o.filename for o in context["script_files"])
+    context["css_files"] = [o for o in context["css_files"] if maths or "katex" not in o.filename]
+    for o in context["script_files"]:
+        waits = pagename == "search" and not o.filename.endswith("site.js")
+        o.attributes["defer"] = None if waits else "defer"
 
 
 def setup(app):
