@@ -17,6 +17,8 @@ root = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(root/"tools"))
 from project import cells, copy_checkout, name_of  # noqa: E402
 
+from lmfromscratch.engine.page import node_modules  # noqa: E402
+
 pytestmark = pytest.mark.skipif(not find_spec("sphinx"), reason="Sphinx 8.2 needs Python 3.11 or newer")
 pages = {p: exports(p).replace(".", "/") + ".html" for p in chapters + engine}
 each_page = pytest.mark.parametrize("nb", pages, ids=name_of)
@@ -84,7 +86,7 @@ def test_reference_has_its_place(texts):
     "In the side list, with links to the page before and after"
     for page, html in texts.items():
         if not page.startswith("reference/"): continue
-        assert '<li class="current"' in side_list(html), page
+        assert '<li class="toctree-l1 current' in side_list(html), page
         assert "left-prev" in html and "right-next" in html, page
 
 
@@ -113,7 +115,8 @@ def test_pages_say_what_they_are(texts, site):
         picture, words = (re.search(rf'<meta property="og:{o}" content="(.*?)"', texts[page]).group(1)
                           for o in ("image", "description"))
         assert (site/picture.split("/lmfromscratch/")[1]).exists() and len(words) > 20, page
-    assert len((site/"sitemap.xml").read_text().split("<loc>")) > len(pages)
+    assert {"https://lmfromscratch.github.io/lmfromscratch/" + o for o in texts} == set(
+        (site/"sitemap.txt").read_text().split())
 
 
 def test_nothing_raw_is_shown(texts):
@@ -257,8 +260,7 @@ def base(site, serve): return serve(site)
 
 @pytest.fixture(scope="session")
 def axe():
-    import docs
-    return (docs.node_modules(root/"tools")/"axe-core"/"axe.min.js").read_text(encoding="utf-8")
+    return (node_modules(root/"tools")/"axe-core"/"axe.min.js").read_text(encoding="utf-8")
 
 
 # axe looks at each element by itself. What one function has made many times over is looked at some times on a
@@ -423,7 +425,8 @@ def test_broken_links_are_named(tmp_path):
     "By Sphinx, when it builds, and by the test of the built pages"
     import docs
     (tmp_path/"src").mkdir()
-    (tmp_path/"src"/"index.md").write_text("# Home\n\n[one](none.md), [two](#no), [three](#home)\n")
+    (tmp_path/"src"/"index.md").write_text("# Home\n\n[one](none.md), [two](#no), [three](#home)\n\n"
+                                           "```{toctree}\nself\n```\n")
     said = docs.sphinx(tmp_path/"src", tmp_path/"out")
     assert len(said) == 2 and "none.md" in said[0] and "no" in said[1], said
     site = {"a.html": '<a href="sub/b.html#here"></a> <a href="none.html"></a> <a href="#no"></a>',

@@ -2,6 +2,7 @@
 import argparse
 import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ import names
 import pages
 import readme
 
-from lmfromscratch.engine.page import build_page, node_modules
+from lmfromscratch.engine.page import build_page
 
 tools = root/"tools"
 
@@ -44,20 +45,25 @@ def sphinx(src, out):
     return text.splitlines()
 
 
+def used(css, words):
+    "The rules of a style sheet, without those for classes that are not among `words`"
+    def kept(m):
+        some = [o for o in re.split(r",(?![^(]*\))", m[1])
+                if words.issuperset(re.findall(r"\.([a-zA-Z][\w-]*)", o.partition("(")[0]))]
+        return ",".join(some) + m[2] if some else ""
+    return re.sub(r"([^{}@;]+)(\{[^{}]*\})", kept, re.sub(r"/\*.*?\*/|(?<=\n)\s+", "", css, flags=re.S))
+
+
 def assets(out):
-    "What Sphinx does not make: KaTeX with its fonts, the site's map, the playground"
-    katex, to = node_modules(tools)/"katex", out/"_static"/"katex"
-    # woff2 is what every browser of the last ten years takes
-    unused = shutil.ignore_patterns("*.woff", "*.ttf", "*.mjs", "contrib", "katex.js", "katex.css", "*swap*")
-    shutil.copytree(katex/"dist", to, ignore=unused)
-    shutil.copy2(katex/"LICENSE", to)
-    # 1.6 MB of icons, which the theme's style sheet has as a font as well
-    (out/"_static"/"scripts"/"fontawesome.js").write_text("")
+    "The site's map and the playground; what no page uses goes"
+    (out/"_static"/"scripts"/"fontawesome.js").write_text("") # Its style sheet has the icons as a font
     for p in (*out.rglob("*.map"), *out.rglob("webpack-macros.html"), *out.glob(".buildinfo*")): p.unlink()
-    made = sorted(p.relative_to(out) for p in out.rglob("*.html"))
-    urls = [f"<url><loc>{pages.address}/{p}</loc></url>" for p in made]
-    (out/"sitemap.xml").write_text('<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps'
-                                   '.org/schemas/sitemap/0.9">\n' + "\n".join([*urls, "</urlset>"]))
+    made = [p.read_text(encoding="utf-8") for o in ("*.html", "_static/**/*.js") for p in out.rglob(o)]
+    words = set(re.findall(r"[\w-]+", " ".join(made)))
+    for p in {*out.rglob("*.css")} - {*out.rglob("katex*")}: # KaTeX puts its classes together
+        p.write_text(used(p.read_text(encoding="utf-8"), words), encoding="utf-8")
+    urls = "\n".join(f"{pages.address}/{p.relative_to(out)}" for p in sorted(out.rglob("*.html")))
+    (out/"sitemap.txt").write_text(urls)
     build_page(out=out/"playground", chapters="..")
 
 

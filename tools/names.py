@@ -36,14 +36,6 @@ def modules():
 def in_engine(mod): return mod.startswith("engine.")
 
 
-def parts():
-    "`part: pages` of the side list, the reference with a page for each module"
-    res = {}
-    for part, file in sidebar(): res.setdefault(part, []).append(page_of(file))
-    res["Reference"] += [f"reference/{o}" for o in modules()]
-    return res
-
-
 @cache
 def title_of(file):
     "The title of a notebook, after its number if it is a chapter"
@@ -52,7 +44,6 @@ def title_of(file):
     return f"{number[1]}. {title}" if number else title
 
 
-@cache
 def module(mod): return importlib.import_module(f"{lib}.{mod}")
 
 

@@ -17,11 +17,6 @@ re_hidden = re.compile(r"#\| *(hide|export|default_exp)\b")
 nbs, address = root/"nbs", cfg["doc_host"] + cfg["doc_baseurl"]
 
 
-def fenced(what, body, *options):
-    what, _, argument = what.partition(" ")
-    return "\n".join([f"````{{{what}}} {argument}".strip(), *options, body, "````"])
-
-
 def markdown(s): return dict(cell_type="markdown", metadata={}, source=s)
 
 
@@ -142,16 +137,11 @@ def head(rest, file, mod):
 
 # --- the reference, the list of papers, and all of it
 
-def entry(mod, name):
-    what = names.kind(mod, name)
-    return f".. auto{what}:: {lib}.{mod}.{name}\n" + "   :no-value:\n"*(what == "data")
-
-
 def module_page(mod):
     "In reStructuredText, which is what autodoc writes"
     top = f"{mod}\n{'=' * len(mod)}\n\n``{lib}.{mod}``: {names.rst(names.module(mod).__doc__)}\n\n"
     top += f"From :doc:`/{page_of(modules()[mod])}`.\n\n"
-    return top + "\n".join(entry(mod, o) for o in symbols(mod))
+    return top + "\n".join(f".. auto{names.kind(mod, o)}:: {lib}.{mod}.{o}\n" for o in symbols(mod))
 
 
 def index_page():
@@ -174,9 +164,12 @@ def with_chapters(text):
 
 
 def toctrees():
-    "The order of the pages, for the links to the one before and the one after"
-    made = [fenced("toctree", "\n".join(v), ":hidden:") for k, v in names.parts().items() if k]
-    return "\n\n".join(made)
+    "The order of the pages, in parts: the list beside the text, and the links to the page before and after"
+    parts = {}
+    for part, file in names.sidebar(): parts.setdefault(part, []).append(page_of(file))
+    parts["Reference"] += [f"reference/{o}" for o in modules()]
+    form = "```{{toctree}}\n:hidden:\n:caption: {}\n{}\n```\n"
+    return "\n".join(form.format(k, "\n".join(v)) for k, v in parts.items() if k)
 
 
 def write(src):

@@ -32,8 +32,8 @@ async function newGuess() {
   guess = null
   if (!text) return $('guess-said').textContent = nothing
   const rows = await table.reading(text.ids)
-  guess = {rows, at: Math.min(text.start + 12, text.ids.length), end: text.ids.length}
-  score = {tries: 0, you: 0, model: 0, bits: 0}
+  guess = {rows, at: Math.min(text.start + 12, text.ids.length), end: text.ids.length, tried: new Set()}
+  score = {bits: 0, you: counted(), model: counted()}
   show(0, guess.at, true)
   $('guess-said').textContent = `Go on from here: ${text.ids.length - guess.at} letters are left.`
   $('guess-key').focus({preventScroll: true})
@@ -45,21 +45,40 @@ function show(from, to, given) {
     last: null})
 }
 
+// Shannon's way (1951) to a reader's bits: a twin who guesses alike needs to be told only how many guesses
+// each letter took. A code for these numbers that learns as it goes: r guesses cost log2 r(r + 1) bits at
+// first, and less the more often they were seen. Who gives up is 0, and the letter follows.
+export function guessBits(r, seen, size) {
+  const first = r ? 1 / (r * (r + 1)) : 1 / (size + 1), often = seen.filter(o => o === r).length
+  return Math.log2((1 + seen.length) / (first + often)) + (r ? 0 : Math.log2(size))
+}
+
+const counted = () => ({seen: [], bits: 0})
+
+function count(who, r) {
+  who.bits += guessBits(r, who.seen, table.vocab.size)
+  who.seen.push(r)
+  return `${who.seen.filter(o => o === 1).length} of ${who.seen.length} at the first guess, ` +
+    `${(who.bits / who.seen.length).toFixed(2)} bits`
+}
+
 function tryLetter(typed) {
-  const {rows, at, end} = guess ?? {at: 0, end: 0}
+  const {rows, at, end, tried} = guess ?? {at: 0, end: 0}
   if (at >= end) return
-  const token = table.vocab.itos[rows.ids[at]], right = typed.toLowerCase() === token.toLowerCase()
-  score.tries += 1
-  score.you += right
-  score.model += rows.ranks[at] === 1
+  const token = table.vocab.itos[rows.ids[at]], rank = rows.ranks[at]
+  if (typed) tried.add(typed.toLowerCase())
+  if (typed && typed.toLowerCase() !== token.toLowerCase()) {
+    return $('guess-said').textContent = `No. Tried: ${[...tried].map(spoken).join(' ')}. Guess again.`
+  }
+  const you = count(score.you, tried.size * !!typed), model = count(score.model, rank)
   score.bits += rows.bits[at]
+  tried.clear()
   show(at, ++guess.at, false)
   table.look(at)
-  $('guess-said').textContent = `It was ${spoken(token)}: ${right ? 'right!' : 'no.'} The model ` +
-    `${rows.ranks[at] === 1 ? 'had it first' : `had it in place ${rows.ranks[at]}`}, at ` +
-    `${rows.bits[at].toFixed(1)} bits. You: ${score.you} of ${score.tries}. The model: ${score.model} of ` +
-    `${score.tries}, ${(score.bits / score.tries).toFixed(2)} bits a letter.` +
-    (guess.at === end ? ' That was all of it.' : '')
+  $('guess-said').textContent = `It was ${spoken(token)}. The model had it in place ${rank}, at ` +
+    `${rows.bits[at].toFixed(1)} bits. You: ${you} a letter by the number of guesses. The model: ${model} ` +
+    `in the same way, ${(score.bits / score.you.seen.length).toFixed(2)} bits a letter by its ` +
+    'probabilities.' + (guess.at === end ? ' That was all of it.' : '')
 }
 
 // --- three temperatures

@@ -12,6 +12,8 @@ import names
 import pages
 from names import cfg
 
+from lmfromscratch.engine.page import node_modules
+
 project = html_title = cfg["title"]
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.linkcode", "sphinx.ext.mathjax", "myst_nb",
               "sphinx.ext.githubpages", "sphinx_copybutton", "notfound.extension", "sphinxext.opengraph"]
@@ -19,22 +21,25 @@ myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_inline", "a
 myst_heading_anchors, myst_heading_slug_func = 4, "pages.slug"
 myst_dmath_double_inline = myst_title_to_header = True
 nb_execution_mode, nb_output_stderr = "off", "remove"
+autodoc_default_options = {"no-value": True}
 autodoc_typehints_format, autodoc_preserve_defaults, autodoc_inherit_docstrings = "short", True, False
 python_maximum_signature_line_length, add_module_names, default_role = 84, False, "code"
 toc_object_entries_show_parents = "hide"
 # KaTeX stands where MathJax would: the scripts come from npm, and site.js calls it
-mathjax_path, mathjax_options = "katex/katex.min.js", {"defer": "defer"}
+mathjax_path, katex = "katex.min.js", node_modules(here.parent)/"katex"
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(
     navbar_center=[], navbar_end=["playground", "theme-switcher", "github"],
     secondary_sidebar_items=["page-toc"], article_header_start=[], article_header_end=["wrap"],
-    footer_start=[], footer_end=[], show_toc_level=1, search_as_you_type=True, back_to_top_button=False,
+    footer_start=[], footer_end=[], show_toc_level=1, back_to_top_button=False,
     search_bar_text="Search names and text", pygments_light_style="a11y-high-contrast-light")
 html_sidebars = {"**": ["course"]}
 html_context = dict(default_mode="auto", git_url=cfg["git_url"])
-templates_path, html_static_path = [str(here/"templates")], [str(here/"static")]
-html_css_files, html_js_files = ["site.css", "katex/katex.min.css"], [("site.js", {"defer": "defer"})]
+templates_path = [str(here/"templates")]
+html_static_path = [f"{here}/static", f"{katex}/dist", f"{katex}/LICENSE"]
+exclude_patterns = ["**.ttf", "**.woff", "**.mjs", "**katex.[cj]s*", "**swap*", "**contrib", "**README.md"]
+html_css_files, html_js_files = ["site.css", "katex.min.css"], ["site.js"]
 html_favicon = str(here/"static"/"icon.svg")
 html_baseurl = ogp_site_url = pages.address + "/"
 html_copy_source = html_use_index = html_domain_indices = html_show_sphinx = False
@@ -51,7 +56,7 @@ def linkcode_resolve(domain, info):
 
 def finish(app, doctree):
     "Pictures load in sight, the playground has a relative address, and names lead to the reference"
-    for o in doctree.findall(nodes.image): o["loading"] = "lazy"
+    for o in list(doctree.findall(nodes.image))[1:]: o["loading"] = "lazy"
     for o in doctree.findall(nodes.reference):
         if o.get("refuri", "").startswith(html_baseurl):
             o["refuri"] = "../" * app.env.docname.count("/") + o["refuri"].removeprefix(html_baseurl)
@@ -66,15 +71,20 @@ def finish(app, doctree):
 
 
 def docstring(app, what, name, obj, options, lines):
-    mod, name = re.match(rf"{names.lib}\.((?:engine\.)?\w+)\.(.*)", name).groups()
-    lines[:] = names.doc_lines(mod, name, obj)
+    lines[:] = names.doc_lines(*re.match(rf"{names.lib}\.((?:engine\.)?\w+)\.(.*)", name).groups(), obj)
 
 
-def course(app, pagename, templatename, context, doctree):
-    context.update(parts=names.parts(), titles=app.env.titles)
+def lighter(app, pagename, templatename, context, doctree):
+    "KaTeX's style only where there are formulas, and no script that a page waits for but the search's"
+    context["script_files"] = [o for o in context["script_files"] if o.filename]
+    maths = any("katex" in o.filename for o in context["script_files"])
+    context["css_files"] = [o for o in context["css_files"] if maths or "katex" not in o.filename]
+    for o in context["script_files"]:
+        waits = pagename == "search" and not o.filename.endswith("site.js")
+        o.attributes["defer"] = None if waits else "defer"
 
 
 def setup(app):
-    app.connect("html-page-context", course)
+    app.connect("html-page-context", lighter, priority=900)
     app.connect("autodoc-process-docstring", docstring)
     app.connect("doctree-read", finish)

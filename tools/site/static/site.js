@@ -9,7 +9,7 @@ for (const o of all(".math")) {
 // What scrolls sideways is reached by keyboard, and what has a text is called by it
 const scrollers = () => {
   for (const o of all("figure, .text_html, .math, p:has(img.themed)")) {
-    if (o.scrollWidth > o.clientWidth) o.tabIndex = 0; else o.removeAttribute("tabindex");
+    o.tabIndex = o.scrollWidth > o.clientWidth ? 0 : -1;
   }
 };
 scrollers();
@@ -18,15 +18,9 @@ for (const o of all("details")) o.addEventListener("toggle", scrollers);
 for (const o of all("details.hide > summary")) o.removeAttribute("aria-label");
 for (const o of all(".search-button-field")) o.ariaLabel = o.textContent.replace(/\s+/g, " ").trim();
 
-const wrap = document.getElementById("wrap");
-const setLines = () => {
-  root.classList.toggle("long-lines", !wrap.checked);
-  localStorage.setItem("lmfs-lines", wrap.checked ? "wrapped" : "long");
-};
-if (wrap) {
-  wrap.checked = localStorage.getItem("lmfs-lines") !== "long";
-  wrap.addEventListener("change", setLines);
-  setLines();
+for (const o of all("#wrap")) {
+  o.checked = localStorage.getItem("lmfs-lines") !== "long";
+  o.addEventListener("change", () => localStorage.setItem("lmfs-lines", o.checked ? "wrapped" : "long"));
 }
 
 const unfold = () => {
@@ -40,6 +34,7 @@ addEventListener("hashchange", unfold);
 const index = Object.assign(document.createElement("script"), { src: root.dataset.content_root + "searchindex.js" });
 const opened = new MutationObserver(() => document.head.append(index));
 opened.observe(document.getElementById("pst-search-dialog"), { attributes: true });
+DOCUMENTATION_OPTIONS.search_as_you_type = true;
 addEventListener("load", () => {
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => plain(html.replace(/<(span|div) class="math[^]*?<\/\1>/g, "…"), anchor);
