@@ -273,7 +273,8 @@ long = ('--steps', 400, *options)
 lmfs_path = Path(sys.executable).with_name('lmfs')
 
 
-as_said = replace(text_recipes['lstm'], args=dict(n_hidden=24, dropout=0.25), bs=12, sl=16) # By `long`
+# What `long` makes of the recipe
+as_said = replace(lstm := text_recipes['lstm'], args={**lstm.args, 'n_hidden': 24}, bs=12, sl=16)
 
 
 def together(group, folder): open_run(folder, text, group=group).train(progress=False)
