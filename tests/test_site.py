@@ -115,8 +115,6 @@ def test_pages_say_what_they_are(texts, site):
         picture, words = (re.search(rf'<meta property="og:{o}" content="(.*?)"', texts[page]).group(1)
                           for o in ("image", "description"))
         assert (site/picture.split("/lmfromscratch/")[1]).exists() and len(words) > 20, page
-    assert {"https://lmfromscratch.github.io/lmfromscratch/" + o for o in texts} == set(
-        (site/"sitemap.txt").read_text().split())
 
 
 def test_nothing_raw_is_shown(texts):
@@ -442,7 +440,8 @@ def test_notebooks_are_prepared():
     note = made.prose('::: {.callout-tip collapse="true"}\n## One `x`\nText [a](../02_rnn.ipynb#b)\n:::')
     assert note == ('<details class="callout">\n<summary>\n\n~~~{rubric} One `x`\n~~~\n\n</summary>\n\n'
                     "Text [a](../rnn.ipynb#b)\n</details>\n")
-    def cell(source): return made.shown(dict(source=source, outputs=[]), dict(made.re_option.findall(source)))
+    def cell(source):
+        return made.shown(dict(source=source, outputs=[]), dict(made.re_directive.findall(source)))
     assert cell("#| echo: false\n#| fig-cap: A\nf()")["metadata"]["tags"] == ["remove-input"]
     assert cell("#| fig-cap: A `b`\nf()")["metadata"]["mystnb"] == dict(figure=dict(caption="A `b`"))
     for source, fold in (("from a import *\nimport b", "Imports"), ("test_eq(1, 1)", "Checks"),

@@ -18,8 +18,6 @@ import readme
 
 from lmfromscratch.engine.page import build_page
 
-tools = root/"tools"
-
 
 def faults(nbs=root/"nbs"):
     "What is wrong with the sources: a file and what to do, line by line"
@@ -38,32 +36,26 @@ def sphinx(src, out):
     from sphinx.application import Sphinx
     from sphinx.util.console import strip_colors
     said = io.StringIO()
-    Sphinx(src, tools/"site", out, src/".doctrees", "html", status=None, warning=said).build()
+    Sphinx(src, root/"tools"/"site", out, src/".doctrees", "html", status=None, warning=said).build()
     text = strip_colors(said.getvalue()).strip()
     for f in (f for _, f in names.sidebar()):
         text = text.replace(f"{src}/{names.page_of(f)}.", f"nbs/{f.rpartition('.')[0]}.")
     return text.splitlines()
 
 
-def used(css, words):
-    "The rules of a style sheet, without those for classes that are not among `words`"
-    def kept(m):
-        some = [o for o in re.split(r",(?![^(]*\))", m[1])
-                if words.issuperset(re.findall(r"\.([a-zA-Z][\w-]*)", o.partition("(")[0]))]
-        return ",".join(some) + m[2] if some else ""
-    return re.sub(r"([^{}@;]+)(\{[^{}]*\})", kept, re.sub(r"/\*.*?\*/|(?<=\n)\s+", "", css, flags=re.S))
-
-
 def assets(out):
-    "The site's map and the playground; what no page uses goes"
+    "The playground comes. What no page uses goes, rules for classes in style sheets too"
     (out/"_static"/"scripts"/"fontawesome.js").write_text("") # Its style sheet has the icons as a font
     for p in (*out.rglob("*.map"), *out.rglob("webpack-macros.html"), *out.glob(".buildinfo*")): p.unlink()
     made = [p.read_text(encoding="utf-8") for o in ("*.html", "_static/**/*.js") for p in out.rglob(o)]
     words = set(re.findall(r"[\w-]+", " ".join(made)))
+    def used(rule):
+        some = [o for o in re.split(r",(?![^(]*\))", rule[1])
+                if words.issuperset(re.findall(r"\.([a-zA-Z][\w-]*)", o.partition("(")[0]))]
+        return ",".join(some) + rule[2] if some else ""
     for p in {*out.rglob("*.css")} - {*out.rglob("katex*")}: # KaTeX puts its classes together
-        p.write_text(used(p.read_text(encoding="utf-8"), words), encoding="utf-8")
-    urls = "\n".join(f"{pages.address}/{p.relative_to(out)}" for p in sorted(out.rglob("*.html")))
-    (out/"sitemap.txt").write_text(urls)
+        css = re.sub(r"/\*.*?\*/|(?<=\n)\s+", "", p.read_text(encoding="utf-8"), flags=re.S)
+        p.write_text(re.sub(r"([^{}@;]+)(\{[^{}]*\})", used, css), encoding="utf-8")
     build_page(out=out/"playground", chapters="..")
 
 

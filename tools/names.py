@@ -28,12 +28,9 @@ def page_of(file):
 
 @cache
 def modules():
-    "`module: file` of each chapter in the order of the course, then of the engine room"
+    "`module: file` of each chapter in the order of the course, then of the engine room, with a dot"
     found = {page_of(f).replace("/", "."): f for _, f in sidebar() if re.match(r"\d+_|engine/", f)}
-    return dict(sorted(found.items(), key=lambda o: in_engine(o[0])))
-
-
-def in_engine(mod): return mod.startswith("engine.")
+    return dict(sorted(found.items(), key=lambda o: "." in o[0]))
 
 
 @cache
@@ -77,17 +74,15 @@ def nodes(mod): return defined(ast.parse(Path(module(mod).__file__).read_text(en
 @cache
 def home(name):
     "`(module, name)` of an exported name as it stands between backticks, or None"
-    name = re.sub(r"\(.*\)$", "", name)
-    return next(((mod, name) for mod in modules() if name in symbols(mod)), None)
+    return next(((mod, o) for mod in modules() if (o := re.sub(r"\(.*\)$", "", name)) in symbols(mod)), None)
 
 
 def kind(mod, name):
     "What autodoc calls it"
     obj = attrgetter(name)(module(mod))
-    if isinstance(obj, property): return "property"
+    if "." in name: return "property" if isinstance(obj, property) else "method"
     if inspect.isclass(obj): return "exception" if issubclass(obj, BaseException) else "class"
-    if not inspect.isroutine(obj): return "data"
-    return "method" if "." in name else "function"
+    return "function" if inspect.isroutine(obj) else "data"
 
 
 def rst(s):
@@ -100,11 +95,11 @@ def rst(s):
 
 def errors(node):
     "The exceptions that a definition raises by name, a class in its `__init__`"
-    if isinstance(node, ast.ClassDef): body = [o for o in node.body if getattr(o, "name", "") == "__init__"]
-    else: body = [node]
-    raised = [n.exc for b in body for n in ast.walk(b) if isinstance(n, ast.Raise) and n.exc is not None]
-    found = [ast.unparse(getattr(o, "func", o)) for o in raised]
-    return [o for o in dict.fromkeys(found) if re.search(r"(?:^|\.)[A-Z]", o)]
+    body = node.body if isinstance(node, ast.ClassDef) else [node]
+    made = [o for o in body if o is node or getattr(o, "name", "") == "__init__"]
+    raised = [n.exc for o in made for n in ast.walk(o) if isinstance(n, ast.Raise) and n.exc]
+    found = dict.fromkeys(ast.unparse(getattr(o, "func", o)) for o in raised)
+    return [o for o in found if re.search(r"(?:^|\.)[A-Z]", o)]
 
 
 def doc_lines(mod, name, obj):

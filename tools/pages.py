@@ -3,17 +3,17 @@ import ast
 import json
 import re
 import shutil
+from itertools import takewhile
 
 import names
 from bs4 import BeautifulSoup
-from names import cfg, in_engine, lib, modules, page_of, symbols, title_of
+from names import cfg, lib, modules, page_of, symbols, title_of
 from project import cells, joined, name_of, notebooks, root
-from readme import re_number
+from readme import re_directive, re_number
 
 from lmfromscratch.engine.page import page_models
 
-re_option = re.compile(r"^#\s*\| *([\w-]+):? *(.*)\n?", re.M)
-re_hidden = re.compile(r"#\| *(hide|export|default_exp)\b")
+re_hidden = re.compile(r"^#\| *(hide|export|default_exp|echo: false)\b", re.M)
 nbs, address = root/"nbs", cfg["doc_host"] + cfg["doc_baseurl"]
 
 
@@ -24,8 +24,6 @@ def slug(title):
     "The anchor of a heading as Quarto makes it"
     return re.sub(r"^[^a-z]+", "", re.sub(r"\s", "-", re.sub(r"[^\w\s.-]", "", title.lower())))
 
-
-# --- what stands in a notebook
 
 def prose(s):
     "Markdown as MyST reads it. Callouts may end in another cell, so HTML stands before and after their text"
@@ -54,7 +52,7 @@ def table(html):
 
 def shown(c, options):
     "A code cell as myst-nb reads it: tags and metadata for what Quarto reads from the options"
-    source, tags, meta = re_option.sub("", c["source"]).strip("\n"), [], {}
+    source, tags, meta = re_directive.sub("", c["source"]).strip("\n"), [], {}
     body, fold = ast.parse(source).body, "Code" if options.get("code-fold") == "true" else ""
     tests = [o for o in body if isinstance(o, ast.Assert) or re.match(r"test_\w+\(", ast.unparse(o))]
     if body and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in body): fold = "Imports"
@@ -91,7 +89,7 @@ def notebook(file, mod, src):
     yield markdown(f"# {title_of(file)}\n" + prose(title["source"].partition("\n")[2]))
     if mod in modules(): yield markdown(head(rest, file, mod))
     for c in rest:
-        options, is_code = dict(re_option.findall(c["source"])), c["cell_type"] == "code"
+        options, is_code = dict(re_directive.findall(c["source"])), c["cell_type"] == "code"
         skip = {"hide", "default_exp"} & options.keys() or options.get("include") == "false"
         if is_code and skip or c["source"].startswith("[Open in Colab]"): continue
         exports = {"export", "exports"} & options.keys()
@@ -109,10 +107,11 @@ def notebook(file, mod, src):
 
 
 def minutes(rest):
-    "Reading time to the nearest five minutes: 200 words of prose a minute, 3 seconds for a line of code"
-    words = sum(len(c["source"].split()) for c in rest if c["cell_type"] == "markdown")
-    code = [c["source"] for c in rest if c["cell_type"] == "code" and not re_hidden.match(c["source"])]
-    return max(5, round((words/200 + sum(o.count("\n") + 1 for o in code)/20) / 5) * 5)
+    "Reading time up to the questions, to five minutes: 200 words of prose or 20 lines of code a minute"
+    main = takewhile(lambda c: not re.search("^## Questions", c["source"], re.M), rest)
+    took = [len(c["source"].split())/200 if c["cell_type"] == "markdown" else (c["source"].count("\n") + 1)/20
+            for c in main if not re_hidden.search(c["source"])]
+    return max(5, round(sum(took)/5) * 5)
 
 
 def gives(mod): return ", ".join(f"`{o}`" for o in symbols(mod) if "." not in o)
@@ -124,18 +123,16 @@ def head(rest, file, mod):
     code = "\n".join(c["source"] for c in rest if not re.match(r"#\| hide\n(?!#\| export)", c["source"]))
     used = set(re.findall(rf"^\s*(?:from|import) {lib}\.([\w.]+)", code, re.M)) - {mod}
     links = {o: f"[{title_of(f)}]({up}{page_of(f)}.ipynb)" for o, f in modules().items() if o in used}
-    need, use = (", ".join(v for k, v in links.items() if in_engine(k) == side) for side in (False, True))
+    need, use = (", ".join(v for k, v in links.items() if ("." in k) == side) for side in (False, True))
     items = [f"[Notebook](https://github.com/{at})", f"[Reference of {mod}]({up}reference/{mod}.rst)"]
-    if not in_engine(mod):
+    if "." not in mod:
         colab = f"[Open in Colab](https://colab.research.google.com/github/{at})"
-        items = [f"About {minutes(rest)} minutes to read", colab, *items]
+        items = [f"About {minutes(rest)} minutes to read, exercises aside", colab, *items]
     if f"{page_of(file)}.html" in {o[2] for o in page_models.values()} | {"engine/page.html"}:
         items.append(f"[Playground]({address}/playground/index.html)")
     rows = [" · ".join(items), f"**Needs** {need or 'Python and PyTorch'}", *[f"**Uses** {use}"]*bool(use)]
     return "{.chapter-head}\n" + "\\\n".join([*rows, f"**Gives** {gives(mod)}"])
 
-
-# --- the reference, the list of papers, and all of it
 
 def module_page(mod):
     "In reStructuredText, which is what autodoc writes"
@@ -146,7 +143,7 @@ def module_page(mod):
 
 def index_page():
     def part(engine):
-        found = [o for o in modules() if in_engine(o) == engine]
+        found = [o for o in modules() if ("." in o) == engine]
         return "".join(f"[{o}]({o}.rst): {names.module(o).__doc__}\n: {gives(o)}\n\n" for o in found)
     return (f"# API reference\n\nAll comes with `from {lib}.all import *`, the command line aside.\n\n"
             f"## The chapters\n\n{part(False)}## The engine room\n\n{part(True)}")

@@ -44,8 +44,7 @@ html_favicon = str(here/"static"/"icon.svg")
 html_baseurl = ogp_site_url = pages.address + "/"
 html_copy_source = html_use_index = html_domain_indices = html_show_sphinx = False
 ogp_image, ogp_social_cards, ogp_description_length = "_images/page.png", {"enable": False}, 160
-notfound_urls_prefix = cfg["doc_baseurl"] + "/"
-copybutton_selector = "div:not(.output) > div.highlight > pre"
+notfound_urls_prefix, copybutton_selector = cfg["doc_baseurl"] + "/", "div:not(.output) > div.highlight > pre"
 
 
 def linkcode_resolve(domain, info):
@@ -80,8 +79,7 @@ def lighter(app, pagename, templatename, context, doctree):
     maths = any("katex" in o.filename for o in context["script_files"])
     context["css_files"] = [o for o in context["css_files"] if maths or "katex" not in o.filename]
     for o in context["script_files"]:
-        waits = pagename == "search" and not o.filename.endswith("site.js")
-        o.attributes["defer"] = None if waits else "defer"
+        o.attributes["defer"] = "defer" if pagename != "search" or o.filename.endswith("site.js") else None
 
 
 def setup(app):
