@@ -216,7 +216,7 @@ def loss_on(self:RNN, reader:DataReader, text:str|None=None # None: what the rea
         total, h = total + float(self.loss(logps, targets)), hs[-1]
     return total / (len(ids)-1)
 
-takes_columns(RNN) # It answers to the names of min-char-rnn, too
+takes_columns(RNN) # It answers to the names of Nabi's class, too
 
 # %% ../nbs/09_numpy_rnn.ipynb #7e14f91b
 def _by_step(x): return x.reshape(-1, x.shape[-1]) # Time and rows in one axis
