@@ -93,7 +93,7 @@ def _score_and_learn(model, rows, segment, learn=None, cache=None, progress=Fals
                                 f"{learn.lr} is too high. The model that was given is as it was.")
         logp = logits.detach().float().log_softmax(-1)      # (streams, segment, vocab_sz)
         yield cache.mix(logp, inputs.take(x.shape[1]), y) if cache else logp, y
-        model.absorb(x, y)
+        model.absorb(x, y) # Models that count may count on; for all others it does nothing
         if not learn or i+1 == len(batches): continue
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         with torch.no_grad(): learn.step(weights, grads)
@@ -127,6 +127,7 @@ def reading_score(tables:dict, # Name -> as from `reading_table`
     "The means of some tables in the columns of `score`, a row each"
     return score_table({k: (-o.nats, o.right) for k, o in tables.items()}, accuracy=bool(vocab.sep))
 
+# %% ../nbs/14_reading.ipynb #cachescr
 def cache_score(model, vocab:Vocab, text, # As for `reading_table`
                 theta:float=0.6, weight:float=0.05, window:int=2000, # As for `Cache`
                 streams:int=1, progress:bool=False # As for `reading_table`
@@ -179,7 +180,7 @@ def dynamic_score(model, vocab:Vocab, text, # As for `reading_table`; the model 
 
 # %% ../nbs/14_reading.ipynb #9c8f221d
 class LearnRMS(LearnSGD):
-    "`LearnSGD` with a rate for each weight, and a pull back to the trained weights (Krause et al. 2018)"
+    "`LearnSGD` with a rate for each weight, and a pull back to the trained weights (Krause and others 2018)"
     def __init__(self,
                  lr:float=2e-3,     # Learning rate
                  decay:float=3e-3,  # Share of the way back at each step, for a weight of mean RMS
