@@ -106,7 +106,7 @@ def without_loop(model:LM) -> nn.Module: # In evaluation mode
 # %% ../nbs/19_export.ipynb #7ec0f592
 def to_int8(a # A matrix, `(..., n_rows, n_in)`
            ) -> tuple[np.ndarray, np.ndarray]: # int8 of the same shape, and the scales, `(..., n_rows, 1)`
-    "Round each row to 255 steps"
+    "Round each row to 255 values, -127 to 127 steps"
     scale = np.abs(a).max(-1, keepdims=True) / 127
     scale[scale == 0] = 1 # A row of zeros
     return np.rint(a/scale).astype(np.int8), scale.astype(np.float32)
