@@ -14,7 +14,7 @@ home = "https://github.com/lmfromscratch/lmfromscratch"
 badges = f"""[![Tests]({home}/actions/workflows/site.yml/badge.svg)]({home}/actions/workflows/site.yml)
 [![Python 3.10 to 3.13](https://img.shields.io/badge/Python-3.10%20to%203.13-0072b2)]({home}/blob/main/settings.ini)
 [![Licence: Apache 2.0](https://img.shields.io/badge/licence-Apache%202.0-0072b2)]({home}/blob/main/LICENSE)"""
-re_directive = re.compile(r"^#\| *([\w-]+):? *(.*)\n?", re.M)
+re_directive = re.compile(r'^#\| *([\w-]+):? *"?(.*?)"?(?:\n|$)', re.M)
 re_link = re.compile(r"^```.*?^```|(\]\()([^)\s#]+)", re.M | re.S)
 re_callout = re.compile(r"^::: *\{\.callout-(\w+)[^}]*\}\n(.*?)\n:::[ \t]*$", re.M | re.S)
 re_number = re.compile(r"[-+\d.,:%e]*|nan")
