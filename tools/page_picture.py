@@ -32,7 +32,7 @@ def take(p, address, out):
     if look_at in text: page.locator("#text .t").nth(text.index(look_at)).hover()
     page.wait_for_timeout(300)  # Until the bars have grown
     top, last = page.locator("#models").bounding_box()["y"] - 16, page.locator("#text").bounding_box()
-    page.screenshot(path=out, clip=dict(x=0, y=top, width=wide, height=last["y"] + last["height"] + 20 - top))
+    page.screenshot(path=out, clip=dict(x=0, y=top, width=wide, height=last["y"] + last["height"] + 12 - top))
     browser.close()
     return text
 
